@@ -1,0 +1,1 @@
+"""Experiments on small vision-language models: perception, reasoning and how both shrink."""
