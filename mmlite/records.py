@@ -55,13 +55,16 @@ class ImageRef:
 
     Attributes:
         path: Path of an image file; relative paths are under the source's image root.
+        span: Offset and size in bytes of the image within the file, as in a tar archive; null:
+            the whole file.
         data: Encoded image bytes (PNG, JPEG, ...).
-        scene: A micro-world picture, as `mmlite.microworld.picture_to_json` wrote it.
+        scene: A micro-world picture, as `mmlite.microworld.Picture.to_json` wrote it.
     """
 
     path: str | None = None
     data: bytes | None = None
     scene: Mapping[str, Any] | None = None
+    span: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         given = [n for n in ("path", "data", "scene") if getattr(self, n) is not None]
@@ -69,11 +72,13 @@ class ImageRef:
             raise ValueError(
                 f"ImageRef: got {given or 'nothing'}, allowed: exactly one of path, data, scene"
             )
+        if self.span is not None and self.path is None:
+            raise ValueError(f"ImageRef.span: got {self.span} without a path, allowed: with a path")
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-serialisable mapping; bytes become base64 text."""
         if self.path is not None:
-            return {"path": self.path}
+            return {"path": self.path} | ({} if self.span is None else {"span": list(self.span)})
         if self.data is not None:
             return {"data": base64.b64encode(self.data).decode("ascii")}
         return {"scene": self.scene}
@@ -81,11 +86,12 @@ class ImageRef:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """Rebuild a reference from what `to_json` returned."""
-        data = value.get("data")
+        data, span = value.get("data"), value.get("span")
         return cls(
             path=value.get("path"),
             data=None if data is None else base64.b64decode(data),
             scene=value.get("scene"),
+            span=None if span is None else (span[0], span[1]),
         )
 
 
@@ -108,6 +114,8 @@ class Example:
         scene: Ground truth of the image, where the source knows it.
         source: Name of the source it was read from.
         row: Row in that source, from 0.
+        cluster: Shared by Examples that are not independent of each other, such as those about
+            permutations of one picture; empty for one that stands alone.
     """
 
     id: str
@@ -124,6 +132,7 @@ class Example:
     scene: Mapping[str, Any] | None = None
     source: str = ""
     row: int = 0
+    cluster: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-serialisable mapping."""
@@ -168,6 +177,7 @@ class Prediction:
         scene: Ground truth of the image, where known.
         facts: Counts of facts of the extraction, where a scene is known:
             found, missed, invented, and true (written and in the scene).
+        cluster: Of the example: questions of one cluster are not independent of each other.
     """
 
     id: str
@@ -187,6 +197,7 @@ class Prediction:
     extraction: str | None = None
     scene: Mapping[str, Any] | None = None
     facts: Mapping[str, int] | None = field(default=None)
+    cluster: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-serialisable mapping."""

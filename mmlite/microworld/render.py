@@ -13,6 +13,9 @@ import numpy as np
 
 from mmlite.microworld.scene import PLACES, Scene, WorldConfig
 
+RENDERING = 2
+"""Version of how scenes become pixels; raise it with every change, since caches hold on to it."""
+
 RGB = {
     "red": (225, 50, 45),
     "green": (50, 175, 70),
@@ -22,6 +25,8 @@ RGB = {
     "white": (242, 242, 242),
 }
 """Color of each color word, channels from 0 to 255, before jitter."""
+
+_RGB_ARRAYS = {color: np.asarray(channels) for color, channels in RGB.items()}
 
 RADIUS = {"small": 0.34, "large": 0.46}
 """Half the width of an object as a share of its cell."""
@@ -87,12 +92,11 @@ def render(picture: Picture) -> np.ndarray:
         row, column = divmod(PLACES.index(obj.place), 3)
         down, right = rng.integers(-config.jitter_px, config.jitter_px + 1, size=2)
         shift = rng.integers(-config.color_jitter, config.color_jitter + 1, size=3)
-        shape_mask = _placed(_shape_mask(obj.shape, obj.size, cell), down, right)
+        shape_mask = _placed_shape(obj.shape, obj.size, cell, int(down), int(right))
         window = canvas[row * cell : (row + 1) * cell, column * cell : (column + 1) * cell]
-        window += shape_mask[..., None] * (np.asarray(RGB[obj.color]) + shift - window)
+        window += shape_mask * (_RGB_ARRAYS[obj.color] + shift - window)
         if obj.digit is not None:
-            digit_mask = _placed(_digit_mask(obj.digit, cell), down, right)
-            window *= 1 - 0.95 * digit_mask[..., None]
+            window *= _placed_ink(obj.digit, cell, int(down), int(right))
         if rng.random() < config.occlusion:
             _cover(window, rng)
     canvas += rng.standard_normal(canvas.shape, dtype=np.float32) * config.noise
@@ -101,7 +105,7 @@ def render(picture: Picture) -> np.ndarray:
 
 def _background(rng: np.random.Generator, config: WorldConfig) -> np.ndarray:
     """Draw a gray plane with a slant of random direction and a slight tint."""
-    ramp = np.linspace(-0.5, 0.5, config.image_px, dtype=np.float32)
+    ramp = _ramp(config.image_px)
     angle = rng.uniform(0, 2 * np.pi)
     slope = rng.uniform(0, config.shading)
     plane = slope * (np.cos(angle) * ramp[None, :] + np.sin(angle) * ramp[:, None])
@@ -118,12 +122,32 @@ def _cover(window: np.ndarray, rng: np.random.Generator) -> None:
     window[bar] = rng.uniform(85, 125)
 
 
-def _placed(mask: np.ndarray, down: int, right: int) -> np.ndarray:
-    """Shift a cell-sized mask by whole pixels; the mask's margin is empty, so rolling is safe."""
-    return np.roll(mask, (down, right), axis=(0, 1))
+@cache
+def _ramp(length: int) -> np.ndarray:
+    """Return numbers from -0.5 to 0.5."""
+    return np.linspace(-0.5, 0.5, length, dtype=np.float32)
 
 
 @cache
+def _placed_shape(shape: str, size: str, cell: int, down: int, right: int) -> np.ndarray:
+    """Return a shape's coverage, shifted, cell x cell x 1."""
+    return _shifted(_shape_mask(shape, size, cell), down, right)[..., None]
+
+
+@cache
+def _placed_ink(digit: str, cell: int, down: int, right: int) -> np.ndarray:
+    """Return what a digit leaves of the light below it, shifted, cell x cell x 1."""
+    return 1 - 0.95 * _shifted(_digit_mask(digit, cell), down, right)[..., None]
+
+
+def _shifted(mask: np.ndarray, down: int, right: int) -> np.ndarray:
+    """Shift a mask by whole pixels; what leaves it is cut off."""
+    most = max(abs(down), abs(right))
+    padded = np.pad(mask, most)
+    height, width = mask.shape
+    return padded[most - down : most - down + height, most - right : most - right + width]
+
+
 def _digit_mask(digit: str, cell: int) -> np.ndarray:
     """Return coverage from 0 to 1 of a digit in the middle of a cell, cell x cell."""
     rows = [[int(bit) for bit in row] for row in GLYPHS[digit].split()]

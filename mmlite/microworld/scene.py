@@ -9,6 +9,7 @@ import hashlib
 import random
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from typing import Any, Literal, Self
 
 SHAPES = ("circle", "square", "triangle", "star", "cross", "diamond")
@@ -32,7 +33,7 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class WorldConfig:
     """The difficulty dials of the world.
 
@@ -43,7 +44,8 @@ class WorldConfig:
         max_palette: Most colors a scene draws from; at most 6.
         digit_fraction: Share of objects that carry a digit, from 0 to 1.
         cell_px: Width and height of one of the nine places in pixels.
-        jitter_px: Objects are shifted from the middle of their place by up to this many pixels.
+        jitter_px: Objects are shifted from the middle of their place by up to this many pixels;
+            what leaves the place is cut off.
         noise: Standard deviation of the pixel noise, in gray levels of 255.
         shading: Largest brightness change across the background, in gray levels of 255.
         color_jitter: Largest shift of an object's color per channel, in gray levels of 255.
@@ -92,7 +94,7 @@ class WorldConfig:
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-serialisable mapping."""
-        return asdict(self)
+        return dict(_config_json(self))
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
@@ -101,6 +103,11 @@ class WorldConfig:
         if unknown := sorted(set(value) - known):
             raise ValueError(f"world: got {unknown}, allowed: {', '.join(sorted(known))}")
         return cls(**value)
+
+
+@cache
+def _config_json(config: WorldConfig) -> dict[str, Any]:
+    return asdict(config)
 
 
 @dataclass(frozen=True, slots=True)

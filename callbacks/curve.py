@@ -1,0 +1,131 @@
+"""The curve of the training loss: few points, each a mean over many tokens."""
+
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+
+from callbacks.tensorboard import writers
+from callbacks.totals import summed, write_json
+from mmlite.batch import Batch
+from mmlite.parallel import rank, world_size
+
+_log = logging.getLogger(__name__)
+
+CURVE_FILE = "curve.json"
+"""Name of the file in a run's folder."""
+
+MIN_POINTS = 20
+"""Fewer points than this cannot tell whether a curve has flattened."""
+
+MAX_CHANGE = 0.05
+"""Relative change of the loss below which a curve has flattened."""
+
+RULE = (
+    "The mean loss of the last 10 % of the points differs from that of the 10 % of the points "
+    f"before by less than {MAX_CHANGE:.0%} of the latter. With fewer than {MIN_POINTS} points it "
+    "has not flattened."
+)
+
+
+class LossCurve(Callback):
+    """Write the training loss of a run as `curve.json`: points, and whether it has flattened.
+
+    The loss of a single step is noisy. A point is the mean over one part of the run, each
+    supervised token of all processes and accumulated batches weighing the same. The file has
+    `points` (pairs of last step and mean loss), `flattened` and `rule`, in words. The points are
+    in TensorBoard too, as `train/loss_mean`. A resumed run goes on with its curve.
+
+    Args:
+        num_points: Parts of equal length that the run is cut into.
+    """
+
+    def __init__(self, num_points: int = 50) -> None:
+        if num_points < 1:
+            raise ValueError(
+                f"LossCurve.num_points: got {num_points}, allowed: 1 or more; 50 is usual"
+            )
+        self.num_points = num_points
+        self._points: dict[int, list[float]] = {}
+        self._ends: dict[int, int] = {}
+        self._waiting: list[tuple[Tensor, int]] = []
+        self._steps = 1
+        self._last_step = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._steps = max(1, int(trainer.estimated_stepping_batches))
+        self._last_step = trainer.global_step
+        self._waiting = []
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+    ) -> None:
+        # Lightning has divided by the accumulated batches; the stage multiplied by the processes.
+        total = outputs["loss"] / world_size()
+        self._waiting.append((total, _terms(trainer, total, batch)))
+        if trainer.global_step == self._last_step:
+            return
+        self._last_step = trainer.global_step
+        place = (self._last_step - 1) * self.num_points // self._steps
+        point = self._points.setdefault(place, [0.0, 0.0])
+        for loss, terms in self._waiting:
+            point[0] += loss.item()
+            point[1] += terms
+        self._ends[place] = self._last_step
+        self._waiting = []
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        points = self.points()
+        if not trainer.is_global_zero or not points:
+            return
+        for writer in writers(trainer):
+            for step, loss in points:
+                writer.add_scalar("train/loss_mean", loss, step)
+        flat = flattened([loss for _, loss in points])
+        known = [[step, loss if math.isfinite(loss) else None] for step, loss in points]
+        path = Path(trainer.default_root_dir) / CURVE_FILE
+        write_json(path, {"points": known, "flattened": flat, "rule": RULE})
+        _log.info("The loss curve %s; it is in %s", "is flat" if flat else "is not flat yet", path)
+
+    def points(self) -> list[tuple[int, float]]:
+        """Return the points so far, of all processes; every process must call it."""
+        total = summed(self._points)
+        return [
+            (self._ends[place], total[place][0] / max(total[place][1], 1))
+            for place in sorted(total)
+        ]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"points": summed(self._points), "ends": dict(self._ends)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._ends = dict(state_dict["ends"])
+        # The state is the sum over all processes, so only one of them goes on from it.
+        points = {place: list(point) for place, point in state_dict["points"].items()}
+        self._points = points if rank() == 0 else {}
+
+
+def flattened(losses: list[float]) -> bool:
+    """Tell whether a curve has flattened, by `RULE`."""
+    if len(losses) < MIN_POINTS or not all(math.isfinite(loss) for loss in losses):
+        return False
+    share = len(losses) // 10
+    last = sum(losses[-share:]) / share
+    before = sum(losses[-2 * share : -share]) / share
+    return abs(last - before) < MAX_CHANGE * before
+
+
+def _terms(trainer: Trainer, total: Tensor, batch: Batch) -> int:
+    """Return how many terms a stage summed; not every stage sums over supervised tokens."""
+    mean = float(trainer.callback_metrics.get("train/loss", 0.0))
+    ratio = total.item() / mean if mean else math.nan
+    return round(ratio) if math.isfinite(ratio) else batch.num_supervised

@@ -1,0 +1,238 @@
+"""ExampleData: what every data module shares."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from lightning import LightningDataModule
+
+from data_modules.bad_rows import BadRowLog, BadRows
+from data_modules.batching import BatchBudget, BatchPlan, Places, PlannedLoader
+from data_modules.ledger import write_ledger
+from data_modules.mixture import Mixed, Mixture
+from data_modules.sources.base import Row, Source
+from mmlite.errors import RowError
+from mmlite.parallel import rank, world_size
+from mmlite.processor import Encoded, Processor
+from mmlite.prompts import load_prompts
+from mmlite.records import IMAGE_PLACEHOLDER, Example, Turn
+from mmlite.tasks import get_task
+
+
+class ExampleData(LightningDataModule, ABC):
+    """Sources to batches; a subclass says which turns are asked and learnt.
+
+    An Example that comes with turns is used as it is; any other gets its turns from `ask`.
+
+    Args:
+        processor: Shared with the stage.
+        train: Sources to train on, mixed.
+        validation: Sources whose validation split measures progress.
+        test: Sources whose test split is measured at the end, and answered by `predict`.
+        budget: What fits into a batch.
+        seed: Decides the order.
+        num_workers: Processes that load images; 0 loads them in the training process.
+        prompts: Prompt set, by built-in name or path.
+        bad_rows: What to do about rows that cannot be used, by kind; stops at any, if not told.
+    """
+
+    def __init__(
+        self,
+        processor: Processor,
+        *,
+        train: list[Mixed] | None = None,
+        validation: list[Source] | None = None,
+        test: list[Source] | None = None,
+        budget: BatchBudget = BatchBudget(),  # noqa: B008
+        seed: int = 0,
+        num_workers: int = 0,
+        prompts: str = "micro",
+        bad_rows: BadRows = BadRows(),  # noqa: B008
+    ) -> None:
+        super().__init__()
+        if num_workers and processor.features is not None and processor.features.folder is None:
+            raise ValueError(
+                f"data.num_workers: got {num_workers} with a feature cache in memory, allowed: 0; "
+                "or give processor.features a folder"
+            )
+        self.processor = processor
+        self.train = train or []
+        self.validation = validation or []
+        self.test = test or []
+        self.budget = budget
+        self.seed = seed
+        self.num_workers = num_workers
+        self.prompts = load_prompts(prompts)
+        self.bad_rows = BadRowLog(bad_rows)
+        self._resumed: Mapping[str, Any] | None = None
+        self._training: PlannedLoader | None = None
+
+    @abstractmethod
+    def ask(self, example: Example) -> tuple[str, str, str]:
+        """Return the user's text (without images), the text to learn, and the task's name.
+
+        Raises:
+            ValueError: If the Example lacks what is to be learnt; naming source and row.
+        """
+
+    def compose(self, row: Row) -> Example:
+        """Make one conversation of a row, each Example one question and answer."""
+        first = row[0]
+        if first.turns:
+            return first
+        turns: list[Turn] = []
+        asked: set[str] = set()
+        task = first.task
+        for example in row:
+            user, answer, task = self.ask(example)
+            if user in asked:
+                continue
+            asked.add(user)
+            images = IMAGE_PLACEHOLDER * len(first.images) if not turns else ""
+            turns += [Turn("user", images + user), Turn("assistant", answer, trained=True)]
+        return replace(first, turns=tuple(turns), task=task)
+
+    def train_dataloader(self) -> PlannedLoader:
+        if not self.train:
+            raise ValueError(
+                "data.train: got no sources, allowed: a list with at least one item of source, "
+                "weight, limit and replay"
+            )
+        mixture = Mixture(self.train, seed=self.seed)
+        if self.trainer is not None:
+            folder = Path(self.trainer.default_root_dir)
+            self.bad_rows.write_to(folder, rank())
+            if rank() == 0:
+                write_ledger(folder, mixture)
+        loader = self._loader(
+            mixture.order,
+            lambda place: self._encode(lambda: mixture.row(place), keep=False),
+            size=len(mixture),
+            shuffle_seed=self.seed,
+        )
+        if self._resumed is not None:
+            loader.load_state_dict(self._resumed)
+            self._resumed = None
+        self._training = loader
+        return loader
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return which batch is trained on next, and which rows were left out.
+
+        Lightning keeps the loader's own state too, but drops it where `configure_optimizers` has
+        asked for `estimated_stepping_batches` of a run that counts epochs.
+        """
+        loader = {} if self._training is None else self._training.state_dict()
+        return {"training": loader, "bad_rows": self.bad_rows.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from where `state_dict` was called."""
+        self._resumed = state_dict["training"] or None
+        self.bad_rows.load_state_dict(state_dict["bad_rows"])
+
+    def val_dataloader(self) -> PlannedLoader | list[Any]:
+        return self._held_out(self.validation, "validation")
+
+    def test_dataloader(self) -> PlannedLoader | list[Any]:
+        return self._held_out(self.test, "test")
+
+    def predict_dataloader(self) -> PlannedLoader | list[Any]:
+        return self._held_out(self.test, "test")
+
+    def held_out_examples(self, split: str) -> list[Example]:
+        """Return all Examples of the validation or test split with turns, one question each."""
+        sources = self.validation if split == "validation" else self.test
+        rows = [row for source in sources for row in source.rows(split)]
+        return [self.compose((example,)) for row in rows for example in row]
+
+    def _held_out(self, sources: Sequence[Source], split: str) -> PlannedLoader | list[Any]:
+        if not sources:
+            return []
+        rows = [row for source in sources for row in source.rows(split)]
+        examples = [example for row in rows for example in row]
+        return self._loader(
+            lambda epoch: examples,
+            lambda example: self._encode(lambda: (example,), keep=True),
+            size=len(examples),
+            budget=replace(self.budget, pack_tokens=None),
+        )
+
+    def _loader(
+        self,
+        places: Callable[[int], Places],
+        encode: Callable[[Any], Encoded | None],
+        *,
+        size: int,
+        budget: BatchBudget | None = None,
+        shuffle_seed: int | None = None,
+    ) -> PlannedLoader:
+        plan = BatchPlan(
+            places,
+            encode,
+            size=size,
+            budget=budget or self.budget,
+            shuffle_seed=shuffle_seed,
+            rank=rank(),
+            processes=world_size(),
+            may_drop=self.bad_rows.policy.may_skip,
+        )
+        return PlannedLoader(
+            plan,
+            self.processor.collate,
+            num_workers=self.num_workers,
+            pad_id=self.processor.pad_id,
+            refuse=self.bad_rows.note,
+        )
+
+    def _encode(self, read: Callable[[], Row], *, keep: bool) -> Encoded | None:
+        try:
+            row = read()
+            _check_answers(row)
+            example = self.compose(row)
+            _check_turns(example)
+            encoded = self.processor.encode_example(example)
+        except ValueError as error:
+            self.bad_rows.note(error)
+            return None
+        return encoded if keep or self.keep_examples else replace(encoded, example=None)
+
+    keep_examples = False
+    """Whether training batches carry their Examples; only stages that learn scenes need them."""
+
+
+def _check_answers(row: Row) -> None:
+    """Stop at an answer that is none of its choices, before anything is learnt from it."""
+    for example in row:
+        if example.choices and example.task:
+            get_task(example.task).golds(example)
+
+
+def _check_turns(example: Example) -> None:
+    """Stop at an image or an empty text where a model would learn it."""
+    for number, turn in enumerate(example.turns):
+        place = f"{example.source} row {example.row} ({example.id}): turn {number}"
+        if turn.role != "user" and IMAGE_PLACEHOLDER in turn.text:
+            raise RowError(
+                f"{place}: got {IMAGE_PLACEHOLDER} in what the {turn.role} says, allowed: in what "
+                "the user says",
+                "wrong_placeholders",
+            )
+        if turn.trained and not turn.text.strip():
+            raise RowError(f"{place}: got no text to learn, allowed: any", "empty_answer")
+
+
+def need(example: Example, field: str) -> str:
+    """Return a text of an Example that training needs.
+
+    Raises:
+        ValueError: If it is not there.
+    """
+    value = getattr(example, field)
+    if not value:
+        raise ValueError(
+            f"{example.source} row {example.row} ({example.id}): got no {field}, which this data "
+            "module trains on; allowed: sources that know it"
+        )
+    return value

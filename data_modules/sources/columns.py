@@ -1,0 +1,194 @@
+"""Rows of named columns, as tables and archives have them, read into Examples."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from data_modules.sources.conversations import first_words, read_turns, with_placeholders
+from mmlite.errors import RowError
+from mmlite.images import resolve_inside
+from mmlite.records import Example, ImageRef
+
+USUAL: Mapping[str, tuple[str, ...]] = {
+    "id": ("id", "question_id", "index"),
+    "conversations": ("conversations", "messages", "texts"),
+    "images": ("images", "image"),
+    "question": ("question",),
+    "answers": ("answers", "answer"),
+    "choices": ("choices", "options"),
+    "caption": ("caption", "text"),
+    "extraction": ("extraction",),
+    "category": ("category",),
+}
+"""Names that are looked for where a column is not named; the first that is there counts."""
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which column holds what; null looks for the usual names, which are listed with each.
+
+    Attributes:
+        id: What the row is called: `id`, `question_id`, `index`.
+        conversations: Turns, as in LLaVA's JSON or a chat: `conversations`, `messages`, `texts`.
+        images: Image, or list of images, or several columns: `images`, `image`.
+        question: What is asked, where there are no turns: `question`.
+        answers: Right answer, or a list of them; of a choice its text, letter, or number from 0:
+            `answers`, `answer`.
+        choices: List of options, or one column for each: `choices`, `options`.
+        caption: Description of the image: `caption`, `text`.
+        extraction: What of the image the question needs: `extraction`.
+        category: Kind of row, for tables by category: `category`.
+    """
+
+    id: str | None = None
+    conversations: str | None = None
+    images: str | list[str] | None = None
+    question: str | None = None
+    answers: str | None = None
+    choices: str | list[str] | None = None
+    caption: str | None = None
+    extraction: str | None = None
+    category: str | None = None
+
+    def check(self, there: Sequence[str], source: str) -> None:
+        """Refuse names that no column has.
+
+        Args:
+            there: Names of all columns.
+            source: Named in the message.
+
+        Raises:
+            ValueError: If a name is not there, or no column says what is to be learnt.
+        """
+        problems = []
+        for field in fields(self):
+            value = getattr(self, field.name)
+            named = [value] if isinstance(value, str) else value or []
+            if missing := [name for name in named if name not in there]:
+                problems.append(f"columns.{field.name}: got {', '.join(missing)}")
+        if problems:
+            raise ValueError(f"{source}: {'; '.join(problems)}, allowed: {', '.join(there)}")
+        if not any(self.find(name, there) for name in ("conversations", "question", "caption")):
+            raise ValueError(
+                f"{source}: got columns {', '.join(there)}, none of which has a usual name of "
+                "conversations, question or caption; say which does under columns"
+            )
+
+    def find(self, field: str, there: Sequence[str] | Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the columns that hold a field; empty if none does."""
+        value = getattr(self, field)
+        if value is not None:
+            return (value,) if isinstance(value, str) else tuple(value)
+        return next(((name,) for name in USUAL[field] if name in there), ())
+
+    def example(
+        self,
+        record: Mapping[str, Any],
+        *,
+        row: int,
+        source: str,
+        task: str = "",
+        images: Sequence[ImageRef] | None = None,
+        image_root: Path | None = None,
+    ) -> Example:
+        """Turn one row into an Example.
+
+        With turns it is a conversation. Without, it says what is known, and the data module asks.
+
+        Args:
+            record: Values by column.
+            row: Its number in the source.
+            source: Name of the source.
+            task: Of rows that have none; empty tells it from what a row has.
+            images: Its images, where they do not lie in a column.
+            image_root: Folder of images that are given by path.
+
+        Raises:
+            RowError: If a value cannot be read.
+        """
+        if images is None:
+            found = [self._value(record, "images")]
+            images = [image for value in found for image in _images(value, image_root)]
+        turns = self._value(record, "conversations")
+        read = () if turns is None else with_placeholders(read_turns(turns), len(images))
+        question, answers = self._text(record, "question"), _texts(self._value(record, "answers"))
+        choices = _texts(self._value(record, "choices"))
+        if read and not question:
+            question, answer = first_words(read)
+            answers = answers or (answer,)
+        if choices and not read:
+            answers = tuple(_choice(answer, choices) for answer in answers)
+        caption = self._text(record, "caption") or None
+        if not read and not question and caption is None:
+            raise RowError("got neither turns, question nor caption, allowed: one of them")
+        known = "multiple_choice" if choices else "short_answer" if question else "caption"
+        named = self._value(record, "id")
+        return Example(
+            id=f"{source}-{row}" if named is None else str(named),
+            turns=read,
+            images=tuple(images),
+            task=task or ("" if read else known),
+            question=question,
+            category=self._text(record, "category") or source,
+            group=source,
+            choices=choices,
+            answers=answers,
+            extraction=self._text(record, "extraction") or None,
+            caption=caption,
+            source=source,
+            row=row,
+        )
+
+    def _value(self, record: Mapping[str, Any], field: str) -> Any:
+        """Return what a row has of a field, without what it leaves empty."""
+        found = self.find(field, record)
+        values = [value for name in found if (value := record.get(name)) is not None]
+        return (values or None) if len(found) > 1 else (values[0] if values else None)
+
+    def _text(self, record: Mapping[str, Any], field: str) -> str:
+        value = self._value(record, field)
+        return "" if value is None else str(value).strip()
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    return tuple(map(str, value)) if isinstance(value, list | tuple) else (str(value),)
+
+
+def _choice(answer: str, choices: tuple[str, ...]) -> str:
+    """Return the text of the option that an answer names by text, letter or number."""
+    if answer in choices:
+        return answer
+    letter = answer.strip().strip("().").upper()
+    number = int(answer) if answer.isdecimal() else -1
+    if len(letter) == 1 and letter in LETTERS:
+        number = LETTERS.index(letter)
+    return choices[number] if 0 <= number < len(choices) else answer
+
+
+def _images(value: Any, root: Path | None) -> list[ImageRef]:
+    """Return the images of a column: bytes, paths, or how Hugging Face stores either."""
+    if value is None:
+        return []
+    if isinstance(value, list):
+        return [image for item in value for image in _images(item, root)]
+    if isinstance(value, Mapping) and {"bytes", "path"} & set(value):
+        data = value.get("bytes")
+        value = value.get("path") if data is None else data
+        if value is None:
+            raise RowError("images: got neither bytes nor a path of an image", "unreadable_image")
+    if isinstance(value, bytes):
+        return [ImageRef(data=value)]
+    if not isinstance(value, str):
+        raise RowError(
+            f"images: got {type(value).__name__}, allowed: bytes, a path, or a list of them"
+        )
+    if root is None:
+        raise RowError(
+            f"images: got the path {value!r}, allowed: paths under image_root; give image_root"
+        )
+    return [ImageRef(path=str(resolve_inside(root, value)))]

@@ -1,0 +1,146 @@
+"""Data sets of the Hugging Face Hub, or a folder of one, as a source."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from data_modules.sources.base import Row, Source, unknown_split
+from data_modules.sources.columns import Columns
+from data_modules.sources.lazy import LazyRows
+from mmlite.errors import RowError
+from mmlite.tasks import get_task
+
+
+class HuggingFace(Source):
+    """A data set that the `datasets` library loads: from the hub, or from a local folder.
+
+    A local folder needs no network: one that `save_to_disk` wrote, or one with parquet, JSON, CSV
+    or image files. The library keeps the rows in an Arrow file on disk, so that any row is read
+    at once, however many there are. No code of a data set is run.
+
+    With `data_modules.QAData` and
+
+        path: HuggingFaceM4/A-OKVQA
+        validation: validation
+        columns: {answers: correct_choice_idx}
+        task: multiple_choice
+
+    a row `{"image": ..., "question": "What is it?", "choices": ["a cup", "a hat"],
+    "correct_choice_idx": 1}` becomes an Example whose answer is `a hat`.
+
+    Args:
+        path: Local folder, or name on the hub, such as `lmms-lab/LLaVA-OneVision-Data`.
+        subset: Which of several data sets under one name (the library calls it configuration).
+        revision: Commit or tag on the hub; name one, so that the data stays what it is.
+        train: Name of the training split, also a slice such as `train[:90%]`; null: none.
+        validation: Name of the validation split; null: none.
+        test: Name of the test split; null: none.
+        columns: Which column holds what.
+        image_root: Folder of images that are given by path; null takes a local `path`.
+        name: Stands in each Example's `source` and in error messages.
+        task: Task of rows; empty tells it from what a row has.
+        cache_folder: Where the library keeps what it prepares; null takes its own place.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        subset: str | None = None,
+        revision: str | None = None,
+        train: str | None = None,
+        validation: str | None = None,
+        test: str | None = None,
+        columns: Columns = Columns(),  # noqa: B008
+        image_root: str | None = None,
+        name: str = "hugging_face",
+        task: str = "",
+        cache_folder: str | None = None,
+    ) -> None:
+        self.name = name
+        self.path = path
+        self.subset = subset
+        self.revision = revision
+        self.columns = columns
+        self.task = task
+        self.cache_folder = cache_folder
+        given = {"train": train, "validation": validation, "test": test}
+        self.splits = {split: found for split, found in given.items() if found is not None}
+        if not self.splits:
+            raise ValueError(
+                f"{name}: got no split, allowed: at least one of train, validation, test"
+            )
+        if path.startswith((".", "/", "~")) and not Path(path).expanduser().is_dir():
+            raise ValueError(
+                f"{name}.path: got {path!r}, but there is no such folder; allowed: a local folder, "
+                "or a name on the Hugging Face Hub"
+            )
+        if task:
+            get_task(task)  # an unknown name stops here
+        folder = Path(path).expanduser()
+        root = Path(image_root) if image_root is not None else folder
+        self.image_root = root if root.is_dir() else None
+        self._tables: dict[str, Any] = {}
+
+    def rows(self, split: str) -> Sequence[Row]:
+        """Return the rows of a split; each is read when it is indexed."""
+        if split not in self.splits:
+            raise unknown_split(self, split, tuple(self.splits))
+        table = self._table(split)
+
+        def read(row: int) -> Row:
+            try:
+                # As stored: images stay bytes or paths, and are opened by whoever needs them.
+                record = table[row].to_pylist()[0]
+                example = self.columns.example(
+                    record,
+                    row=row,
+                    source=self.name,
+                    task=self.task,
+                    image_root=self.image_root,
+                )
+            except ValueError as error:
+                raise RowError.at(f"{self.path} {self.splits[split]} row {row}", error) from error
+            return (example,)
+
+        return LazyRows(len(table), read)
+
+    def describe(self, split: str) -> Mapping[str, Any]:
+        """Return where the data set is, which version, and the library's fingerprint of it."""
+        return {
+            "path": self.path,
+            "subset": self.subset,
+            "revision": self.revision,
+            "split": self.splits[split],
+            "fingerprint": self._table(split)._fingerprint,
+        }
+
+    def _table(self, split: str) -> Any:
+        if split not in self._tables:
+            table = self._load(self.splits[split])
+            self.columns.check(table.column_names, self.name)
+            self._tables[split] = table.with_format("arrow")
+        return self._tables[split]
+
+    def _load(self, split: str) -> Any:
+        import datasets  # takes a second, which runs without it should not wait
+        from datasets.exceptions import DatasetsError
+
+        folder = Path(self.path).expanduser()
+        try:
+            if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
+                saved = datasets.load_from_disk(str(folder))
+                return saved[split] if isinstance(saved, datasets.DatasetDict) else saved
+            return datasets.load_dataset(
+                str(folder) if folder.is_dir() else self.path,
+                self.subset,
+                split=split,
+                revision=self.revision,
+                cache_dir=self.cache_folder,
+            )
+        except (ValueError, KeyError, OSError, DatasetsError) as error:
+            text = " ".join(str(error).split())
+            raise ValueError(
+                f"{self.name}: got {self.path!r}, split {split!r}, which cannot be loaded "
+                f"({text}); allowed: a local folder, or a data set and a split of the hub"
+            ) from error

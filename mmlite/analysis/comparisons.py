@@ -1,0 +1,105 @@
+"""Paired comparisons of systems on the same questions, with exact tests and intervals."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from mmlite.analysis.intervals import (
+    bootstrap_p,
+    mcnemar,
+    percentile_interval,
+    resampled_means,
+)
+from mmlite.analysis.outcomes import Key, Outcomes
+
+PAIRS = (
+    ("extract_think", "end_to_end"),
+    ("extract_think", "caption_think"),
+    ("extract_think", "extract_answer"),
+    ("extract_answer", "end_to_end"),
+    ("extract_answer", "caption_answer"),
+    ("caption_answer", "end_to_end"),
+    ("end_to_end", "end_to_end_blind"),
+)
+"""Systems that are compared, at each size: the difference is the first minus the second."""
+
+
+def comparison_rows(outcomes: Outcomes) -> list[dict[str, Any]]:
+    """Return every pair of systems at every size that has both, by group, by seed and pooled."""
+    rows = []
+    for first, second in PAIRS:
+        for size in outcomes.sizes:
+            keys = outcomes.at_size(first, size), outcomes.at_size(second, size)
+            if keys[0] is None or keys[1] is None:
+                continue
+            for group in outcomes.groups:
+                pairs = outcomes.paired(keys[0], keys[1], group=group)
+                clusters = outcomes.paired_clusters(keys[0], keys[1], group=group)
+                pools: dict[int | str, Mapping[int, np.ndarray]] = {
+                    seed: {seed: values} for seed, values in pairs.items()
+                }
+                if pairs:
+                    pools["all"] = pairs
+                for seed, pool in pools.items():
+                    head = {"first": first, "second": second, "size": size, "group": group}
+                    compared = compare(pool, key=f"{head}, {seed}", clusters=clusters)
+                    rows.append({**head, "seed": seed, **compared})
+    return rows
+
+
+def compare(
+    pairs: Mapping[int, np.ndarray], *, key: str, clusters: Mapping[int, list[str]] | None = None
+) -> dict[str, Any]:
+    """Compare two systems on the same questions.
+
+    Args:
+        pairs: For each seed, right or wrong of both, (question, 2).
+        key: Names the comparison, for the bootstrap's random numbers.
+        clusters: For each seed the cluster of each question; None if questions are independent.
+
+    Returns:
+        n, the accuracies, b (only the first was right), c (only the second), the difference with
+        its bootstrap interval, and a p-value with its test: exact McNemar for independent
+        questions, else the bootstrap over clusters, since McNemar's test would take six
+        permutations of one picture for six pictures.
+    """
+    both = np.concatenate(list(pairs.values()))
+    first, second = both[:, 0], both[:, 1]
+    only_first, only_second = int((first > second).sum()), int((second > first).sum())
+    strata = [values[:, 0] - values[:, 1] for values in pairs.values()]
+    names = None if clusters is None else [clusters[seed] for seed in pairs]
+    drawn = resampled_means(strata, key=key, clusters=names)
+    interval = percentile_interval(drawn)
+    assert interval is not None
+    return {
+        "n": len(both),
+        "first_accuracy": float(first.mean()),
+        "second_accuracy": float(second.mean()),
+        "b": only_first,
+        "c": only_second,
+        "p": mcnemar(only_first, only_second) if clusters is None else bootstrap_p(drawn),
+        "test": "mcnemar" if clusters is None else "bootstrap",
+        "difference": (only_first - only_second) / len(both),
+        "ci_low": interval[0],
+        "ci_high": interval[1],
+    }
+
+
+def compare_keys(
+    outcomes: Outcomes, first: Key | None, second: Key | None, *, group: str
+) -> tuple[dict[str, Any], list[float]] | None:
+    """Compare two ways of answering on one group.
+
+    Returns:
+        What `compare` returns, and the difference of each seed; None if there is nothing to
+        compare.
+    """
+    if first is None or second is None:
+        return None
+    pairs = outcomes.paired(first, second, group=group)
+    if not pairs:
+        return None
+    clusters = outcomes.paired_clusters(first, second, group=group)
+    result = compare(pairs, key=f"{first}, {second}, {group}", clusters=clusters)
+    return result, [float((v[:, 0] - v[:, 1]).mean()) for v in pairs.values()]

@@ -1,0 +1,3 @@
+"""The `mmlite` command."""
+
+from mmlite.cli.main import main as main

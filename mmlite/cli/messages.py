@@ -1,0 +1,28 @@
+"""One readable message out of an error, however deep it was wrapped."""
+
+import os
+
+MAX_LINES = 4
+"""Most lines of an error that are shown."""
+
+MAX_LINE_LENGTH = 600
+"""Longest line of an error that is shown, in characters."""
+
+
+def readable(error: BaseException) -> str:
+    """Return what a user needs of an error.
+
+    Args:
+        error: What was raised.
+    """
+    if isinstance(error, OSError) and error.filename:
+        name = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
+        return f"{name}: {error.strerror or error}; check the path, its rights and the disk's room"
+    text = str(error).strip() or type(error).__name__
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    shown = [
+        line if len(line) <= MAX_LINE_LENGTH else f"{line[:MAX_LINE_LENGTH]}..." for line in lines
+    ]
+    if len(shown) > MAX_LINES:
+        shown = [*shown[: MAX_LINES - 1], "... (MMLITE_DEBUG=1 shows everything)"]
+    return "\n".join(shown)

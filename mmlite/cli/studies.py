@@ -1,0 +1,68 @@
+"""`mmlite study`: run a study file."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from jsonargparse import ArgumentError, ArgumentParser
+
+from mmlite.config.explain import Known, explain
+from mmlite.config.near import near_file
+from mmlite.config.problem import ArgumentProblem
+from mmlite.study.spec import StudySpec
+
+_log = logging.getLogger(__name__)
+
+
+def parser() -> ArgumentParser:
+    """Return the parser of the command's options."""
+    made = ArgumentParser(prog="mmlite study", exit_on_error=False, allow_abbrev=False)
+    made.add_argument("file", type=str, help="A study file.")
+    made.add_argument("--out", type=str, help="Folder everything is written to.")
+    made.add_argument("--seeds", type=int, nargs="+", help="Seeds to run the study with.")
+    made.add_argument("--workers", type=int, help="Single-threaded processes.")
+    return made
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Run the command.
+
+    Raises:
+        ArgumentProblem: If an option or the study file is wrong.
+        ValueError: If a job fails on bad input.
+    """
+    options = parser()
+    try:
+        given = options.parse_args(list(arguments[1:]))
+    except ArgumentError as error:
+        known = Known(list(options.get_defaults().keys()))
+        raise ArgumentProblem(explain(str(error), known)) from error
+    if not Path(given.file).is_file():
+        raise ArgumentProblem(f"study: got {near_file(given.file)}")
+    try:
+        study = StudySpec.read(Path(given.file))
+    except ValueError as error:
+        raise ArgumentProblem(str(error)) from error
+    if given.seeds:
+        study = replace(study, seeds=list(given.seeds))
+    if given.workers is not None:
+        if given.workers < 1:
+            raise ArgumentProblem(f"--workers: got {given.workers}, allowed: 1 or more")
+        study = replace(study, workers=given.workers)
+    from mmlite.study.sources import build_model, build_source
+
+    try:
+        for seed in study.seeds:
+            build_source(study.evaluation.source, seed)
+        for name, model in study.evaluation.models.items():
+            build_model(model, name)
+    except ValueError as error:
+        raise ArgumentProblem(f"study {given.file}: {error}") from error
+    out = Path(given.out or Path("runs") / study.name)
+    from mmlite.study.runner import run_study
+
+    report = run_study(study, out, command=" ".join(["mmlite", *arguments]))
+    _log.info("Report:      %s", report)
+    _log.info("  open it:   python3 -m webbrowser %s", report.resolve().as_uri())
+    _log.info("TensorBoard: tensorboard --logdir %s", out)

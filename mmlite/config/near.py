@@ -1,0 +1,101 @@
+"""Nearest right names: keys, files and classes for what was probably meant."""
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import yaml
+
+from mmlite.config.signatures import classes_of
+
+MAX_CLASSES = 8
+"""Most classes that are listed."""
+
+
+def did_you_mean(name: str, names: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """Return a hint that ends a message, or nothing where no name is near."""
+    near = difflib.get_close_matches(name, list(names), n=1, cutoff=cutoff)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def near_file(path: str) -> str:
+    """Say that a file is not there, and which one beside it has a name like it."""
+    found = Path(path)
+    shown = _relative(found)
+    folder = found.parent
+    while not folder.is_dir() and folder != folder.parent:
+        folder = folder.parent
+    if folder != found.parent:
+        return f"{shown}, but there is no folder {_relative(found.parent)}; correct the path"
+    beside = {f.name: f for f in folder.iterdir() if f.is_file()}
+    near = difflib.get_close_matches(found.name, beside, n=1)
+    hint = f"did you mean {_relative(beside[near[0]])}?" if near else "correct the path"
+    return f"{shown}, but there is no such file; {hint}"
+
+
+def _relative(path: Path) -> str:
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def naming_file(files: Sequence[Path], name: str) -> str:
+    """Say in which file a key or value stands, if one of the files has it."""
+    pattern = re.compile(rf"(?:^|[\s\"'\[{{]){re.escape(name.strip())}(?:$|[\s\"',:\]}}])", re.M)
+    for file in files:
+        try:
+            found = pattern.search(file.read_text())
+        except (OSError, UnicodeDecodeError):
+            continue
+        if found:
+            return f" in {_relative(file.resolve())}"
+    return ""
+
+
+def first_broken_yaml(files: Sequence[Path]) -> str | None:
+    """Say which file is no YAML mapping, and where it breaks."""
+    for file in files:
+        try:
+            value = yaml.safe_load(file.read_text())
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark
+            line = f" line {mark.line + 1}" if mark else ""
+            return f"{file}{line}: is no YAML, {error.problem}; correct that line"
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            return f"{file}: cannot be read as YAML ({error}); replace the file"
+        if not isinstance(value, dict):
+            kind = type(value).__name__
+            return f"{file}: got a {kind}, allowed: a mapping of keys; see experiments/base.yaml"
+    return None
+
+
+def class_hint(class_path: str, kinds: Sequence[type], *, wrong_kind: str = "") -> str:
+    """Say what is wrong with a class path and what could stand there.
+
+    Args:
+        class_path: As given.
+        kinds: Classes of which a subclass would fit, likeliest first.
+        wrong_kind: Name of the kind that the class, which exists, is not.
+    """
+    kind = next((k for k in kinds if k.__name__ == wrong_kind), None) if wrong_kind else None
+    kind = kind or next(iter(kinds), None)
+    module = class_path.rpartition(".")[0]
+    offered = classes_of(module, kind)
+    if not offered and not wrong_kind:
+        offered = classes_of(module)  # the message does not tell the kind of a nested class
+    if not offered and kind is not None:
+        offered = _beside(kind)
+    reason = f"which is no {wrong_kind}" if wrong_kind else "which does not exist"
+    near = did_you_mean(class_path, offered)
+    listed = ", ".join(offered[:MAX_CLASSES]) + (", ..." if len(offered) > MAX_CLASSES else "")
+    allowed = f", allowed: {listed}" if listed else ""
+    return f"got {class_path!r}, {reason}{allowed}{near or '; correct the class path'}"
+
+
+def _beside(kind: type) -> list[str]:
+    """Return classes of a kind from the package that the kind itself lives in."""
+    package = kind.__module__
+    while package:
+        if offered := classes_of(package, kind):
+            return offered
+        package = package.rpartition(".")[0]
+    return []

@@ -1,0 +1,98 @@
+"""What the classes that YAML names take, and which classes there are to name."""
+
+import dataclasses
+import importlib
+import inspect
+import re
+import typing
+from collections.abc import Callable
+from typing import Any
+
+GIVEN_BY_THE_PROGRAM = {"self", "processor", "params"}
+"""Arguments that are never written in YAML."""
+
+
+def resolve(class_path: str) -> Any | None:
+    """Return what a class path names, or None."""
+    module, _, name = class_path.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError):
+        return None
+
+
+def is_plain_record(class_path: str) -> bool:
+    """Whether the keys of a class are written without `init_args`."""
+    return dataclasses.is_dataclass(resolve(class_path))
+
+
+def argument_names(class_path: str, group: str = "", *, filled: int = 0) -> list[str]:
+    """Return the arguments of a class, or of one of its arguments that is a dataclass.
+
+    Args:
+        class_path: The class.
+        group: Name of the argument to look into, dotted; empty for the class itself.
+        filled: How many of its first arguments the program gives.
+    """
+    found = resolve(class_path)
+    for name in filter(None, group.split(".")):
+        found = _annotation(found, name)
+    if not callable(found):
+        return []
+    names = [name for name in _parameters(found) if name not in GIVEN_BY_THE_PROGRAM]
+    return names[filled if "params" not in _parameters(found) else 0 :]
+
+
+def _parameters(found: Callable[..., Any]) -> list[str]:
+    """Return named parameters, those of base classes too where more are passed on."""
+    names: list[str] = []
+    for owner in inspect.getmro(found) if inspect.isclass(found) else [found]:
+        try:
+            parameters = inspect.signature(owner).parameters.values()
+        except (TypeError, ValueError):
+            break
+        names += [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+    return list(dict.fromkeys(names))
+
+
+def _annotation(found: Any, name: str) -> Any | None:
+    """Return the class an argument is annotated with."""
+    target = found.__init__ if inspect.isclass(found) else found
+    try:
+        hint = typing.get_type_hints(target).get(name)
+    except (TypeError, NameError):
+        return None
+    options = [hint, *typing.get_args(hint)]
+    return next((option for option in options if dataclasses.is_dataclass(option)), None)
+
+
+def kinds_in(text: str) -> list[type]:
+    """Return the classes a parser's message names as what would fit, innermost first."""
+    names = re.findall(r"Subtypes: \[(.*)\]$", text, re.MULTILINE)
+    paths = [path for line in names for path in re.findall(r"[A-Za-z_][\w]*(?:\.\w+)+", line)]
+    found = [resolve(path) for path in reversed(paths)]
+    return [
+        kind
+        for kind in found
+        if inspect.isclass(kind)
+        and not dataclasses.is_dataclass(kind)
+        and kind.__module__ != "collections.abc"
+    ]
+
+
+def classes_of(module: str, kind: type | None = None) -> list[str]:
+    """Return the class paths a package offers, of a kind if one is given."""
+    try:
+        found = importlib.import_module(module)
+    except ImportError:
+        return []
+    return [
+        f"{module}.{name}"
+        for name, value in vars(found).items()
+        if inspect.isclass(value)
+        and not name.startswith("_")
+        and not inspect.isabstract(value)
+        and (kind is None or (issubclass(value, kind) and value is not kind))
+    ]

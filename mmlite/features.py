@@ -1,0 +1,113 @@
+"""Cache of vision features: content-addressed, in memory or on disk.
+
+Features of a frozen vision encoder depend on its weights and the tile's pixels alone, so their key
+is made of both. The processor reads from the cache when it makes a batch; the stage writes what it
+had to encode. Every switch position trains the same model (`tests/test_features.py`).
+"""
+
+import os
+import uuid
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+SHARD_TILES = 1024
+"""Tiles per file on disk."""
+
+
+class FeatureCache:
+    """Vision features by tile key.
+
+    Args:
+        folder: Where features are kept between runs and shared by processes; null keeps them in
+            this process's memory only.
+    """
+
+    def __init__(self, folder: str | None = None) -> None:
+        self.folder = None if folder is None else Path(folder)
+        self._fingerprint: str | None = None
+        self._memory: dict[str, dict[str, Tensor]] = {}
+        self._pending: dict[str, Tensor] = {}
+        self._read: set[Path] = set()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a vision encoder was named, so that features can be read."""
+        return self._fingerprint is not None
+
+    def open(self, fingerprint: str) -> None:
+        """Read and write features of one vision encoder from now on.
+
+        Args:
+            fingerprint: Hash of the encoder's weights.
+        """
+        self.flush()
+        self._fingerprint = fingerprint
+        known = self._memory.setdefault(fingerprint, {})
+        for path in sorted(self._place().glob("*.safetensors")) if self.folder else ():
+            if path not in self._read:
+                known.update(_read_shard(path))
+                self._read.add(path)
+
+    def close(self) -> None:
+        """Write what is pending; nothing is read or written until `open` is called again."""
+        self.flush()
+        self._fingerprint = None
+
+    def get(self, key: str) -> Tensor | None:
+        """Return the features of a tile (patch, vision_dim), or None."""
+        if self._fingerprint is None:
+            return None
+        return self._memory[self._fingerprint].get(key)
+
+    def put(self, keys: tuple[str, ...], features: Tensor) -> None:
+        """Keep the features of tiles.
+
+        Args:
+            keys: Content key per tile.
+            features: Tile x patch x vision_dim.
+        """
+        if self._fingerprint is None:
+            return
+        known = self._memory[self._fingerprint]
+        for key, tile in zip(keys, features.detach().cpu(), strict=True):
+            if key not in known:
+                # A copy of its own: a view would keep the whole batch alive.
+                known[key] = self._pending[key] = tile.clone()
+        if self.folder is None:
+            self._pending.clear()
+        elif len(self._pending) >= SHARD_TILES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write pending features to disk, whole or not at all."""
+        if not self._pending or self.folder is None:
+            return
+        place = self._place()
+        place.mkdir(parents=True, exist_ok=True)
+        name = f"{os.getpid()}-{uuid.uuid4().hex[:8]}.safetensors"
+        keys = list(self._pending)
+        stacked = torch.stack([self._pending[key] for key in keys]).contiguous()
+        temporary = place / f".{name}.part"
+        save_file({"features": stacked}, temporary, metadata={"keys": " ".join(keys)})
+        os.replace(temporary, place / name)
+        self._read.add(place / name)
+        self._pending.clear()
+
+    def _place(self) -> Path:
+        assert self.folder is not None, "only a cache on disk has a place"
+        return self.folder / str(self._fingerprint)
+
+
+def _read_shard(path: Path) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, framework="pt") as shard:
+            keys = shard.metadata()["keys"].split()
+            return dict(zip(keys, shard.get_tensor("features"), strict=True))
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"feature cache: {path} cannot be read ({error}); delete it, it will be made again"
+        ) from error

@@ -1,0 +1,113 @@
+"""Decoding of one batch: prefill, then token by token, finished rows dropped."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import pad
+
+from mmlite.batch import Batch
+from mmlite.generation.cache import roomy_cache
+from mmlite.generation.requests import Decoding
+from mmlite.generation.sampling import choose_tokens
+from mmlite.models import VisionLanguageModel
+
+LogitsProcessor = Callable[
+    [Sequence[Sequence[int]], Float[Tensor, "row vocabulary"]], Float[Tensor, "row vocabulary"]
+]
+"""Called before each token with what each row has written so far and the logits, both of which it
+leaves as they are; returns the logits to choose from, where minus infinity blocks a token. The seam
+for thinking budgets and blocked tokens. Rows come and go, so places mean nothing from one call to
+the next; what a row has written is one list that grows."""
+
+LIVE_FRACTION = 0.75
+"""Finished rows are dropped once at most this share still writes: copying the cache costs too."""
+
+
+class BatchDecoder:
+    """Writes on from a left-padded batch of prompts.
+
+    Args:
+        model: The model, in evaluation mode.
+        batch: The prompts, on the model's device.
+        decoding: How tokens are chosen.
+        uniform: Numbers to sample with, or None when nothing is sampled.
+        stop_ids: Tokens that end a row.
+        processors: Change the logits, one after the other.
+    """
+
+    def __init__(
+        self,
+        model: VisionLanguageModel,
+        batch: Batch,
+        *,
+        decoding: Decoding,
+        uniform: Float[Tensor, "row step"] | None,
+        stop_ids: frozenset[int],
+        processors: Sequence[LogitsProcessor] = (),
+    ) -> None:
+        self.model = model
+        self.batch = batch
+        self.decoding = decoding
+        self.uniform = uniform
+        self.stop_ids = stop_ids
+        self.processors = processors
+        rows = len(batch.input_ids)
+        self.generated: list[list[int]] = [[] for _ in range(rows)]
+        self.finished = [False] * rows
+        self.rows = list(range(rows))
+        """Rows that are in the cache; all per-row tensors below are of these rows."""
+        self.mask = pad(batch.attention_mask, (0, decoding.max_new_tokens), value=True)
+        self.lengths = batch.attention_mask.sum(dim=-1, keepdim=True)
+        self.cache = roomy_cache(model.language.model.config)
+
+    def run(self) -> None:
+        """Write until every row has ended or is cut; `generated` and `finished` hold the result."""
+        hidden = self._prefill()
+        for step in range(self.decoding.max_new_tokens):
+            tokens = self._choose(hidden, step)
+            for row, token in zip(self.rows, tokens.tolist(), strict=True):
+                self._take(row, token)
+            live = [place for place, row in enumerate(self.rows) if not self.finished[row]]
+            if not live or step + 1 == self.decoding.max_new_tokens:
+                return
+            if len(live) <= LIVE_FRACTION * len(self.rows):
+                kept = torch.tensor(live, device=tokens.device)
+                self._drop(kept)
+                tokens = tokens[kept]
+            hidden = self._advance(tokens, step)
+
+    def _prefill(self) -> Float[Tensor, "row text_dim"]:
+        mask = self.batch.attention_mask
+        positions = (mask.long().cumsum(dim=-1) - 1).clamp(min=0)
+        embeddings = self.model.embed(self.batch)
+        return self.model.language(embeddings, mask, positions, self.cache)[:, -1]
+
+    def _advance(self, tokens: Int[Tensor, " row"], step: int) -> Float[Tensor, "row text_dim"]:
+        embeddings = self.model.language.embed(tokens.unsqueeze(-1))
+        seen = self.mask[:, : self.batch.input_ids.shape[1] + step + 1]
+        return self.model.language(embeddings, seen, self.lengths + step, self.cache)[:, -1]
+
+    def _choose(self, hidden: Float[Tensor, "row text_dim"], step: int) -> Int[Tensor, " row"]:
+        logits = self.model.language.logits(hidden)
+        if self.processors:
+            generated = [self.generated[row] for row in self.rows]
+            for process in self.processors:
+                logits = process(generated, logits)
+        uniform = None if self.uniform is None else self.uniform[:, step]
+        return choose_tokens(logits, self.decoding, uniform)
+
+    def _take(self, row: int, token: int) -> None:
+        if token in self.stop_ids:
+            self.finished[row] = True
+        elif not self.finished[row]:
+            self.generated[row].append(token)
+
+    def _drop(self, kept: Int[Tensor, " kept"]) -> None:
+        """Keep only some of the rows in the cache; the others have ended."""
+        self.rows = [self.rows[place] for place in kept.tolist()]
+        self.mask, self.lengths = self.mask[kept], self.lengths[kept]
+        self.uniform = None if self.uniform is None else self.uniform[kept]
+        # Contract: every layer of transformers' dynamic caches can select rows.
+        self.cache.batch_select_indices(kept)

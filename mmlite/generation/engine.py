@@ -1,0 +1,175 @@
+"""The decoding engine: many requests in, their generations out, in the same order."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import nn
+
+from mmlite.generation.batch_decoder import BatchDecoder, LogitsProcessor
+from mmlite.generation.requests import Decoding, Generation, Request
+from mmlite.generation.sampling import draw_uniform
+from mmlite.generation.thinking import thinking_processor
+from mmlite.images import image_key
+from mmlite.models import VisionLanguageModel
+from mmlite.processor import Encoded, Processor
+from mmlite.records import content_key
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One distinct prompt, and which requests want it."""
+
+    key: str
+    encoded: Encoded
+    places: list[int]
+
+
+class Engine:
+    """Let a model go on with many conversations at once.
+
+    Requests are sorted by length and decoded in left-padded batches under a token budget; rows
+    that have ended are dropped; equal requests are decoded once. What a request gets is what it
+    would get alone, sampled or not (up to rounding, which depends on the shape of a batch).
+
+    Why not `generate` of transformers: it keeps finished rows in the batch, and draws the random
+    numbers of all rows from one generator, so that a sample depends on its neighbours.
+
+    Args:
+        model: Decodes; it is in evaluation mode meanwhile, and as before afterwards.
+        processor: Turns requests into tokens, and tokens into text.
+        max_batch_tokens: Most tokens of a batch, padding and `max_new_tokens` of each row
+            included; a single request may exceed it.
+    """
+
+    def __init__(
+        self, model: VisionLanguageModel, processor: Processor, *, max_batch_tokens: int = 16384
+    ) -> None:
+        if max_batch_tokens < 1:
+            raise ValueError(
+                f"engine.max_batch_tokens: got {max_batch_tokens}, allowed: 1 or more; a few "
+                "thousand suit a laptop"
+            )
+        self.model = model
+        self.processor = processor
+        self.max_batch_tokens = max_batch_tokens
+
+    def generate(
+        self,
+        requests: Sequence[Request],
+        decoding: Decoding,
+        *,
+        processors: Sequence[LogitsProcessor] = (),
+        progress: Callable[[int], None] | None = None,
+        keep: Callable[[Mapping[int, Generation]], None] | None = None,
+    ) -> list[Generation]:
+        """Answer requests; equal requests are decoded once.
+
+        Args:
+            requests: What to go on with, in any order.
+            decoding: How to choose tokens.
+            processors: Change the logits before each token, one after the other.
+            progress: Told how many distinct requests were answered by each batch.
+            keep: Given each batch as soon as it is decoded: generations by the place of their
+                request. What it has saved survives a kill during a later batch.
+
+        Returns:
+            One generation per request, in order.
+        """
+        if decoding.thinking is not None:
+            budget = thinking_processor(self.processor.tokenizer, decoding.thinking)
+            processors = [budget, *processors]
+        made: dict[int, Generation] = {}
+        for batch in self._batches(self._jobs(requests), decoding):
+            pairs = zip(batch, self._decode(batch, decoding, processors), strict=True)
+            new = {place: generation for job, generation in pairs for place in job.places}
+            made |= new
+            if keep is not None:
+                keep(new)
+            if progress is not None:
+                progress(len(batch))
+        return [made[place] for place in range(len(requests))]
+
+    def request_key(self, request: Request) -> str:
+        """Hash all that decides what a model of given weights is shown: tokens and images."""
+        return self._key(self.processor.encode(request.turns, request.images, answer=True))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of what turns tokens into text: the vocabulary and the tokens that end a text."""
+        return content_key(self.processor.tokenizer.get_vocab(), sorted(self.stop_ids))
+
+    @cached_property
+    def stop_ids(self) -> frozenset[int]:
+        """Tokens that end a text.
+
+        The string after an assistant's turn may hold ordinary tokens too, such as a line end, which
+        must not stop a text; so where it has special tokens, those count.
+        """
+        tokenizer = self.processor.tokenizer
+        ends = {token for token in self.processor.end_ids if isinstance(token, int)}
+        ends = ends.intersection(tokenizer.all_special_ids) or ends
+        eos = tokenizer.eos_token_id
+        return frozenset({*ends, eos} if isinstance(eos, int) else ends)
+
+    def _key(self, encoded: Encoded) -> str:
+        images = [image_key(image, self.processor.image) for image in encoded.images]
+        return content_key(encoded.input_ids, images)
+
+    def _jobs(self, requests: Sequence[Request]) -> list[_Job]:
+        jobs: dict[str, _Job] = {}
+        for place, request in enumerate(requests):
+            encoded = self.processor.encode(request.turns, request.images, answer=True)
+            key = self._key(encoded)
+            jobs.setdefault(key, _Job(key, encoded, [])).places.append(place)
+        return list(jobs.values())
+
+    def _batches(self, jobs: Sequence[_Job], decoding: Decoding) -> Iterator[list[_Job]]:
+        """Cut jobs, the longest first, into batches."""
+        # Longest first: if memory does not suffice, that shows at once.
+        ordered = sorted(jobs, key=lambda job: -len(job.encoded.input_ids))
+        start = 0
+        while start < len(ordered):
+            longest = len(ordered[start].encoded.input_ids) + decoding.max_new_tokens
+            rows = max(1, self.max_batch_tokens // longest)
+            yield ordered[start : start + rows]
+            start += rows
+
+    def _decode(
+        self, jobs: Sequence[_Job], decoding: Decoding, processors: Sequence[LogitsProcessor]
+    ) -> list[Generation]:
+        device = next(self.model.parameters()).device
+        uniform = None
+        if not decoding.is_greedy:
+            seeds = [int(content_key(decoding.seed, job.key)[:15], 16) for job in jobs]
+            drawn = [draw_uniform(seed, decoding.max_new_tokens) for seed in seeds]
+            uniform = torch.stack(drawn).to(device)
+        batch = self.processor.collate([job.encoded for job in jobs], pad_left=True)
+        with torch.inference_mode(), _evaluating(self.model):
+            decoder = BatchDecoder(
+                self.model,
+                batch.to(device),
+                decoding=decoding,
+                uniform=uniform,
+                stop_ids=self.stop_ids,
+                processors=processors,
+            )
+            decoder.run()
+        return [
+            Generation(self.processor.decode(token_ids), tuple(token_ids), finished)
+            for token_ids, finished in zip(decoder.generated, decoder.finished, strict=True)
+        ]
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode; afterwards each module is in the mode it was in."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True

@@ -1,0 +1,130 @@
+"""Reading images safely: size, pixels, a key of their content."""
+
+import hashlib
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from mmlite.errors import RowError
+from mmlite.images.transform import ImageTransform
+from mmlite.microworld.render import RENDERING, Picture, render
+from mmlite.records import ImageRef, content_key
+
+MAX_IMAGE_PIXELS = 64_000_000
+"""Largest image that is opened; a larger one may be a decompression bomb."""
+
+# Pillow tells of broken PNG chunks with SyntaxError.
+_UNREADABLE = (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError)
+
+
+def resolve_inside(root: Path, path: str) -> Path:
+    """Return the path of a file under a root folder.
+
+    Raises:
+        ValueError: If the path leads out of the root, or no file is there.
+    """
+    root = root.resolve()
+    found = (root / path).resolve()
+    if not found.is_relative_to(root):
+        raise ValueError(
+            f"image path: got {path!r}, which leads out of the image root {root}; "
+            "allowed: relative paths inside it"
+        )
+    if not found.is_file():
+        raise RowError(
+            f"image path: got {path!r}, but there is no file {found}", "unreadable_image"
+        )
+    return found
+
+
+def open_image(ref: ImageRef) -> np.ndarray:
+    """Read an image.
+
+    Returns:
+        Height x width x 3, uint8.
+
+    Raises:
+        ValueError: If the file is missing, no image, broken, or too large.
+    """
+    if ref.scene is not None:
+        return render(Picture.from_json(ref.scene))
+    with _opened(ref, io.BytesIO(_bytes_of(ref))) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def image_size(ref: ImageRef) -> tuple[int, int]:
+    """Return height and width of an image in pixels; of a file, only its head is read.
+
+    Raises:
+        ValueError: If the file is missing, no image, broken at its head, or too large.
+    """
+    if ref.scene is not None:
+        height, width, _ = open_image(ref).shape
+        return height, width
+    is_file = ref.path is not None and ref.span is None
+    with _opened(ref, Path(ref.path or "") if is_file else io.BytesIO(_bytes_of(ref))) as image:
+        return image.height, image.width
+
+
+def image_key(ref: ImageRef, transform: ImageTransform) -> str:
+    """Hash an image's content together with how it is transformed."""
+    if ref.scene is not None:
+        content: object = [RENDERING, ref.scene]
+    else:
+        content = hashlib.blake2b(_bytes_of(ref), digest_size=16).hexdigest()
+    return content_key(content, _transform_key(transform))
+
+
+@lru_cache
+def _transform_key(transform: ImageTransform) -> str:
+    return content_key(type(transform).__qualname__, asdict(transform))
+
+
+@contextmanager
+def _opened(ref: ImageRef, source: io.BytesIO | Path) -> Iterator[Image.Image]:
+    name = _name(ref)
+    try:
+        with Image.open(source) as image:
+            if image.width * image.height > MAX_IMAGE_PIXELS:
+                raise RowError(
+                    f"image {name}: got {image.width} x {image.height} pixels, allowed: at most "
+                    f"{MAX_IMAGE_PIXELS}; make it smaller",
+                    "oversized_image",
+                )
+            yield image
+    except _UNREADABLE as error:
+        raise _unreadable(name, error) from error
+
+
+def _name(ref: ImageRef) -> str:
+    if ref.path is None:
+        return f"{len(ref.data or b'')} bytes of data"
+    return ref.path if ref.span is None else f"{ref.path} at byte {ref.span[0]}"
+
+
+def _bytes_of(ref: ImageRef) -> bytes:
+    if ref.data is not None:
+        return ref.data
+    try:
+        if ref.span is None:
+            return Path(ref.path or "").read_bytes()
+        start, size = ref.span
+        with Path(ref.path or "").open("rb") as file:
+            file.seek(start)
+            return file.read(size)
+    except OSError as error:
+        raise _unreadable(_name(ref), error) from error
+
+
+def _unreadable(name: str, error: Exception) -> RowError:
+    is_bomb = isinstance(error, Image.DecompressionBombError)
+    return RowError(
+        f"image {name}: cannot be read ({error}); replace the file or drop its row",
+        "oversized_image" if is_bomb else "unreadable_image",
+    )

@@ -1,0 +1,95 @@
+"""Losses: pure functions from tensors to a sum and a count."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.autograd.function import Function, once_differentiable
+from torch.nn import functional as F
+
+
+def token_loss(
+    logits: Float[Tensor, "token vocabulary"], targets: Int[Tensor, " token"]
+) -> tuple[Float[Tensor, ""], int]:
+    """Return the summed cross entropy in nats, and the number of tokens.
+
+    The mean over tokens of a whole optimizer step, not the mean of the batches' means, is what
+    stages minimise: every supervised token weighs the same, however batches are cut.
+    """
+    total = F.cross_entropy(logits.float(), targets, reduction="sum")
+    return total, targets.numel()
+
+
+def chunked_token_loss(
+    hidden: Float[Tensor, "token text_dim"],
+    targets: Int[Tensor, " token"],
+    *,
+    head: Callable[[Tensor], Tensor],
+    parameters: Sequence[Tensor],
+    chunk_tokens: int,
+) -> tuple[Float[Tensor, ""], int]:
+    """Return what `token_loss` returns for the logits of hidden states, which never exist at once.
+
+    Tokens go through the head a chunk at a time. Each chunk's gradients are made while its logits
+    are there, and only they are kept: memory holds the logits of one chunk instead of all tokens,
+    and nothing is computed twice.
+
+    Why not `torch.nn.functional.linear_cross_entropy`: its chunked path takes a weight, where this
+    takes any head (with a bias, an adapter, quantised), and it came after torch 2.11.
+
+    Args:
+        hidden: States that the head turns into logits.
+        targets: One per state.
+        head: Turns states (token x text_dim) into logits (token x vocabulary).
+        parameters: What the head computes with; those that learn get their gradients.
+        chunk_tokens: Tokens in a chunk.
+    """
+    is_learning = torch.is_grad_enabled()
+    learnt = [parameter for parameter in parameters if parameter.requires_grad and is_learning]
+    total = _ChunkedLoss.apply(hidden, targets, head, chunk_tokens, *learnt)
+    assert isinstance(total, Tensor), "a loss is one tensor"
+    return total, targets.numel()
+
+
+class _ChunkedLoss(Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        targets: Tensor,
+        head: Callable[[Tensor], Tensor],
+        chunk_tokens: int,
+        *learnt: Tensor,
+    ) -> Tensor:
+        wanted = ctx.needs_input_grad
+        total = hidden.new_zeros((), dtype=torch.float32)
+        of_hidden = torch.empty_like(hidden) if wanted[0] else None
+        # Summed in float32, whatever the type of the parameters: chunks add up like rows of one.
+        sums = [torch.zeros_like(parameter, dtype=torch.float32) for parameter in learnt]
+        for start in range(0, len(hidden), chunk_tokens):
+            span = slice(start, start + chunk_tokens)
+            chunk = hidden[span].detach().requires_grad_(of_hidden is not None)
+            asked = ([chunk] if of_hidden is not None else []) + list(learnt)
+            with torch.set_grad_enabled(bool(asked)):
+                loss, _ = token_loss(head(chunk), targets[span])
+            total += loss.detach()
+            if not asked:
+                continue
+            gradients = list(torch.autograd.grad(loss, asked))
+            if of_hidden is not None:
+                of_hidden[span] = gradients.pop(0)
+            for summed, gradient in zip(sums, gradients, strict=True):
+                summed += gradient
+        ctx.gradients = (of_hidden, [s.to(p.dtype) for s, p in zip(sums, learnt, strict=True)])
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (scale,) = outputs
+        of_hidden, of_learnt = ctx.gradients
+        ctx.gradients = None  # they are as large as the head: not kept beside its own gradients
+        scaled = None if of_hidden is None else of_hidden.mul_(scale)
+        return (scaled, None, None, None, *(gradient.mul_(scale) for gradient in of_learnt))

@@ -1,0 +1,64 @@
+"""Examples of the micro-world: one record per picture and question."""
+
+import random
+from dataclasses import replace
+
+from mmlite.microworld.descriptions import caption
+from mmlite.microworld.questions import Question, Questions
+from mmlite.microworld.render import Picture
+from mmlite.records import Example, ImageRef
+
+
+def world_example(
+    picture: Picture, question: Question, questions: Questions, *, source: str, row: int
+) -> Example:
+    """Return the Example of a question about a picture, without turns."""
+    kind = questions.kind(question.kind)
+    scene = picture.scene
+    return Example(
+        id=f"{source}-{row}-{question.kind}-{'-'.join(question.args)}",
+        turns=(),
+        images=(ImageRef(scene=picture.to_json()),),
+        task=kind.task,
+        question=questions.ask(question),
+        category=kind.name,
+        group=kind.group,
+        answers=(question.answer,),
+        extraction=questions.extraction(question, scene),
+        caption=caption(scene),
+        scene=scene.to_json(),
+        source=source,
+        row=row,
+    )
+
+
+def choice_example(
+    picture: Picture,
+    question: Question,
+    questions: Questions,
+    *,
+    source: str,
+    row: int,
+    num_options: int = 4,
+) -> Example:
+    """Return the Example of a question as multiple choice; equal questions get equal options."""
+    example = world_example(picture, question, questions, source=source, row=row)
+    rng = random.Random(f"options {example.id} {picture.seed}")
+    options = questions.kind(question.kind).options(question, num_options, rng)
+    return replace(example, id=f"{example.id}-choice", task="multiple_choice", choices=options)
+
+
+def caption_example(picture: Picture, *, source: str, row: int) -> Example:
+    """Return the Example of a picture and its caption, without turns."""
+    return Example(
+        id=f"{source}-{row}-caption",
+        turns=(),
+        images=(ImageRef(scene=picture.to_json()),),
+        task="caption",
+        category="caption",
+        group="caption",
+        caption=caption(picture.scene),
+        scene=picture.scene.to_json(),
+        source=source,
+        row=row,
+    )

@@ -1,0 +1,220 @@
+"""Language models: any causal language model of transformers."""
+
+from abc import ABC
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForCausalLM, Cache, PreTrainedModel
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+from mmlite.models.quantization import num_weights
+from mmlite.models.weightless import is_weightless
+
+DTYPES = ("float32", "bfloat16", "float16")
+ATTENTIONS = ("sdpa", "eager", "flash_attention_2", "flash_attention_3", "flex_attention")
+ROPE_FIELDS = ("rope_theta", "rope_scaling")
+"""Taken by configurations, and kept by them under `rope_parameters`."""
+
+
+class LanguageModel(nn.Module, ABC):
+    """A causal language model of transformers, its body and its head called apart.
+
+    A subclass says in `__init__` how `model` comes about; its first argument is the vocabulary
+    size that the processor's tokenizer needs.
+    """
+
+    model: PreTrainedModel
+
+    @property
+    def table(self) -> Tensor:
+        """The embedding table, token x text_dim."""
+        table = self.model.get_input_embeddings().weight
+        assert isinstance(table, Tensor), "language models embed tokens by a table"
+        return table
+
+    @property
+    def dim(self) -> int:
+        """Size of a token's embedding."""
+        return self.table.shape[1]
+
+    def embed(self, input_ids: Int[Tensor, "batch token"]) -> Float[Tensor, "batch token text_dim"]:
+        """Look up token embeddings."""
+        return self.model.get_input_embeddings()(input_ids)
+
+    def forward(
+        self,
+        embeddings: Float[Tensor, "batch token text_dim"],
+        attention_mask: Bool[Tensor, "batch key"] | None,
+        position_ids: Int[Tensor, "batch token"] | None = None,
+        cache: Cache | None = None,
+    ) -> Float[Tensor, "batch token text_dim"]:
+        """Return hidden states.
+
+        Args:
+            embeddings: Of the tokens.
+            attention_mask: True where there is a token; covers the cached tokens too. None where
+                every row is full, or holds several examples (`mmlite.packing`).
+            position_ids: Place of each token; where they start again, another example begins,
+                which sees nothing of those before it. None counts from the first token.
+            cache: Keys and values of earlier tokens, when text is written.
+        """
+        body = self.model.base_model
+        output = body(
+            inputs_embeds=embeddings,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=cache,
+            use_cache=cache is not None,
+        )
+        return output.last_hidden_state
+
+    @property
+    def head(self) -> nn.Module:
+        """The head: hidden states to logits."""
+        head = self.model.get_output_embeddings()
+        assert head is not None, "causal language models have a head"
+        return head
+
+    def logits(self, hidden: Float[Tensor, "token text_dim"]) -> Float[Tensor, "token vocabulary"]:
+        """Apply the head."""
+        return self.head(hidden)
+
+
+class NewLanguageModel(LanguageModel):
+    """A language model of any transformers architecture with fresh weights.
+
+    Args:
+        vocabulary_size: Number of token ids.
+        model_type: Architecture by transformers' name, such as `qwen3`.
+        config: Fields of its configuration, such as `hidden_size`.
+        attention: Attention implementation: `sdpa`, `eager`, or one that needs a GPU.
+    """
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        model_type: str = "qwen3",
+        config: dict[str, Any] | None = None,
+        attention: str = "sdpa",
+    ) -> None:
+        super().__init__()
+        if model_type not in CONFIG_MAPPING:
+            raise ValueError(
+                f"language.model_type: got {model_type!r}, allowed: an architecture of "
+                "transformers, such as qwen3, llama or gemma3_text"
+            )
+        _check_fields(model_type, config or {})
+        _check_attention(attention)
+        built = AutoConfig.for_model(model_type, vocab_size=vocabulary_size, **(config or {}))
+        self.model = AutoModelForCausalLM.from_config(built, attn_implementation=attention)
+
+
+class PretrainedLanguageModel(LanguageModel):
+    """A language model with published weights: a local folder or a Hugging Face name.
+
+    Weights are read from safetensors; code from the checkpoint is never run. From a local folder,
+    nothing is looked up on a network.
+
+    Args:
+        vocabulary_size: Number of token ids. Where the tokenizer has more than the model,
+            embeddings and head grow to it, by rows that are the mean of the others.
+        name: Local folder or Hugging Face name, such as `Qwen/Qwen3-0.6B`.
+        dtype: Type of the weights, such as `float32` or `bfloat16`.
+        attention: Attention implementation: `sdpa`, `eager`, or one that needs a GPU.
+        revision: Commit, tag or branch on the hub; null: the newest.
+    """
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        name: str,
+        dtype: str = "float32",
+        attention: str = "sdpa",
+        revision: str | None = None,
+    ) -> None:
+        super().__init__()
+        is_folder = Path(name).is_dir()
+        if name.startswith((".", "/")) and not is_folder:
+            raise ValueError(
+                f"language.name: got {name!r}, but there is no such folder; allowed: a local "
+                "folder with config.json and safetensors, or a Hugging Face name"
+            )
+        if dtype not in DTYPES:
+            raise ValueError(f"language.dtype: got {dtype!r}, allowed: {', '.join(DTYPES)}")
+        _check_attention(attention)
+        try:
+            if is_weightless():
+                self.model = _of_shape(name, vocabulary_size, dtype=dtype, attention=attention)
+                return
+            self.model = AutoModelForCausalLM.from_pretrained(
+                name,
+                dtype=getattr(torch, dtype),
+                attn_implementation=attention,
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=is_folder,
+                revision=revision,
+            )
+        except (OSError, SafetensorError, ImportError) as error:
+            raise ValueError(
+                f"language.name: got {name!r}, which cannot be loaded ({error}); allowed: a local "
+                "folder with config.json and safetensors, or a Hugging Face name"
+            ) from error
+        if vocabulary_size > self.table.shape[0]:
+            self._grow(vocabulary_size)
+
+    def _grow(self, vocabulary_size: int) -> None:
+        """Add rows to embeddings and head, the mean of those that were there."""
+        known = self.table.shape[0]
+        self.model.resize_token_embeddings(vocabulary_size, mean_resizing=False)
+        head = self.model.get_output_embeddings()
+        tables = [self.table] if head is None else [self.table, head.weight]
+        with torch.no_grad():
+            for table in tables:
+                assert isinstance(table, Tensor), "embeddings and heads are tables"
+                table[known:] = table[:known].float().mean(dim=0).to(table.dtype)
+
+
+def _check_attention(attention: str) -> None:
+    if attention not in ATTENTIONS:
+        raise ValueError(f"language.attention: got {attention!r}, allowed: {', '.join(ATTENTIONS)}")
+
+
+def _of_shape(name: str, vocabulary_size: int, *, dtype: str, attention: str) -> PreTrainedModel:
+    """Build a published model from its configuration alone."""
+    config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+    config.vocab_size = max(config.vocab_size, vocabulary_size)
+    return AutoModelForCausalLM.from_config(
+        config, dtype=getattr(torch, dtype), attn_implementation=attention
+    )
+
+
+def _check_fields(model_type: str, config: Mapping[str, Any]) -> None:
+    """Refuse fields that the configuration does not have; transformers keeps and ignores them."""
+    known = {*CONFIG_MAPPING[model_type]().to_dict(), *ROPE_FIELDS}
+    if unknown := sorted(set(config) - known):
+        near = {n for name in unknown for n in get_close_matches(name, known, n=3)}
+        raise ValueError(
+            f"language.config: got {', '.join(unknown)}, allowed: fields of the {model_type} "
+            f"configuration, such as {', '.join(sorted(near or {'hidden_size'}))}"
+        )
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Return the number of parameters, tied ones once, 4-bit ones by what they stand for."""
+    return sum(num_weights(parameter) for parameter in module.parameters())
+
+
+def count_non_embedding(language: LanguageModel) -> int:
+    """Return the number of parameters without the embedding table and the head."""
+    head = language.model.get_output_embeddings()
+    tables = {id(language.table): language.table.numel()}
+    if head is not None and isinstance(head.weight, Tensor):
+        tables[id(head.weight)] = head.weight.numel()
+    return count_parameters(language) - sum(tables.values())

@@ -1,0 +1,118 @@
+"""The vision-language model: image features take the place of placeholder tokens."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from mmlite.batch import IGNORE_INDEX, Batch
+from mmlite.losses import chunked_token_loss
+from mmlite.models.arrange import arrange
+from mmlite.models.language import LanguageModel
+from mmlite.models.projector import Projector
+from mmlite.models.vision import VisionEncoder, encode_tiles
+from mmlite.parallel import world_size
+
+
+class VisionLanguageModel(nn.Module):
+    """Vision encoder, projector and language model.
+
+    embeddings = table[token], except where the token is the image token: there the projected
+    features of the batch's tiles go, in order. The sequence keeps its length, so labels and masks
+    need no surgery. A model without vision and projector is a plain language model.
+
+    Args:
+        language: The language model.
+        vision: The vision encoder, or None.
+        projector: The projector, or None.
+        image_token_id: Id of the placeholder token.
+    """
+
+    def __init__(
+        self,
+        language: LanguageModel,
+        vision: VisionEncoder | None = None,
+        projector: Projector | None = None,
+        *,
+        image_token_id: int,
+    ) -> None:
+        super().__init__()
+        if (vision is None) != (projector is None):
+            raise ValueError(
+                "model: got only one of vision and projector, allowed: both, or neither for a "
+                "plain language model"
+            )
+        self.vision = vision
+        self.projector = projector
+        self.language = language
+        self.image_token_id = image_token_id
+
+    def encode_tiles(self, batch: Batch) -> Float[Tensor, "tile patch vision_dim"]:
+        """Return the vision features of all tiles, encoding those that came as pixels."""
+        assert self.vision is not None, "only called for batches with images"
+        return encode_tiles(self.vision, batch)
+
+    def embed(self, batch: Batch) -> Float[Tensor, "batch token text_dim"]:
+        """Return token embeddings with image features in their places."""
+        embeddings = self.language.embed(batch.input_ids)
+        if not len(batch.tile_order):
+            return self._with_unseen(embeddings, batch)
+        if self.vision is None or self.projector is None:
+            raise ValueError(
+                f"model: got a batch with {len(batch.tile_order)} image tiles, but the model has "
+                "no vision encoder; allowed: text only, or give model.vision and model.projector"
+            )
+        tiles = self.projector(self.encode_tiles(batch))
+        tokens = arrange(tiles, batch.layouts, self.projector.image_newline)
+        places = batch.input_ids == self.image_token_id
+        if int(places.sum()) != len(tokens):
+            raise ValueError(
+                f"model: got {int(places.sum())} image tokens for {tiles.shape[0]} tiles of "
+                f"{tiles.shape[1]} tokens, allowed: as many tokens as the tiles have; set "
+                f"processor.tokens_per_tile to {tiles.shape[1]}"
+            )
+        return embeddings.masked_scatter(places.unsqueeze(-1), tokens.to(embeddings.dtype))
+
+    def _with_unseen(
+        self, embeddings: Float[Tensor, "batch token text_dim"], batch: Batch
+    ) -> Float[Tensor, "batch token text_dim"]:
+        """Run vision and projector on a grey tile that counts for nothing.
+
+        Of several processes, one may draw a batch of text alone while another has images. All must
+        run the same modules, or their gradients and shards wait for each other for ever; and one
+        process does the same, so that it trains the same model.
+        """
+        is_shared = torch.is_grad_enabled() or world_size() > 1
+        if self.vision is None or self.projector is None or not is_shared:
+            return embeddings
+        tile = batch.pixels.new_zeros(1, *batch.pixels.shape[1:])
+        unseen = self.projector(self.vision(tile)).sum()
+        if self.projector.image_newline is not None:
+            unseen = unseen + self.projector.image_newline.sum()
+        return embeddings + 0 * unseen
+
+    def forward(
+        self, batch: Batch, *, loss_chunk_tokens: int | None = None
+    ) -> tuple[Float[Tensor, "*logits"], Int[Tensor, " supervised"]]:
+        """Return the logits and targets of supervised tokens; the head runs on nothing else.
+
+        Args:
+            batch: What the model learns from.
+            loss_chunk_tokens: If given, the summed loss is returned instead of the logits, which
+                are made and used up so many tokens at a time (`mmlite.losses.chunked_token_loss`).
+        """
+        # Packed examples are told apart by their positions, which a mask would hide.
+        mask = batch.attention_mask if batch.position_ids is None else None
+        hidden = self.language(self.embed(batch), mask, batch.position_ids)
+        targets = batch.labels[:, 1:]
+        supervised = targets != IGNORE_INDEX
+        states, wanted = hidden[:, :-1][supervised], targets[supervised]
+        if loss_chunk_tokens is None:
+            return self.language.logits(states), wanted
+        total, _ = chunked_token_loss(
+            states,
+            wanted,
+            head=self.language.logits,
+            parameters=list(self.language.head.parameters()),
+            chunk_tokens=loss_chunk_tokens,
+        )
+        return total, wanted

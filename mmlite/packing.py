@@ -1,0 +1,53 @@
+"""Packing: several examples in one row of a batch, each as if it were alone.
+
+Positions start at 0 with every example. Language models of transformers see from positions that
+start again, given without an attention mask, where one example ends and the next begins: with
+`sdpa` and `eager` attention they mask what lies in other examples, with `flex_attention` they skip
+such blocks, with `flash_attention_2` they call its variable-length kernel. Padding at the end of a
+row is an example of its own that nobody learns from.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import accumulate, pairwise
+
+import torch
+
+from mmlite.batch import IGNORE_INDEX, Batch
+
+
+def pack(batch: Batch, sizes: Sequence[int], *, pad_id: int) -> Batch:
+    """Lay the examples of a batch side by side in fewer rows.
+
+    Images stay in the order of their placeholders, since examples do.
+
+    Args:
+        batch: One example a row, padded on either side.
+        sizes: How many examples go into each packed row, in order; all of them together.
+        pad_id: Id of the token that fills rows up; must not be the image token.
+
+    Returns:
+        The same tokens and images; rows are as long as the longest of them.
+    """
+    assert sum(sizes) == len(batch.input_ids), "every example has its place"
+    lengths = batch.attention_mask.sum(1).tolist()
+    rows = [range(start, end) for start, end in pairwise(accumulate(sizes, initial=0))]
+    longest = max(sum(lengths[example] for example in row) for row in rows)
+    shape = (len(rows), longest)
+    input_ids, labels = torch.full(shape, pad_id), torch.full(shape, IGNORE_INDEX)
+    mask, positions = torch.zeros(shape, dtype=torch.bool), torch.zeros(shape, dtype=torch.long)
+    for number, row in enumerate(rows):
+        start = 0
+        for example in row:
+            kept, span = batch.attention_mask[example], slice(start, start + lengths[example])
+            input_ids[number, span] = batch.input_ids[example, kept]
+            labels[number, span] = batch.labels[example, kept]
+            # The token before it belongs to another example, so it cannot be learnt from there.
+            labels[number, start] = IGNORE_INDEX
+            mask[number, span] = True
+            positions[number, span] = torch.arange(lengths[example])
+            start = span.stop
+        positions[number, start:] = torch.arange(longest - start)
+    return replace(
+        batch, input_ids=input_ids, labels=labels, attention_mask=mask, position_ids=positions
+    )

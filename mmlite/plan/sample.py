@@ -1,0 +1,163 @@
+"""Sample: what the batches of a run are like, read from its data or assumed."""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from lightning import LightningDataModule
+from PIL import Image
+
+from mmlite.batch import Batch
+from mmlite.processor import Processor
+from mmlite.records import IMAGE_PLACEHOLDER, ImageRef, Turn
+
+COUNTED = ("rows", "tokens", "padded_tokens", "squared", "supervised_tokens", "images", "tiles")
+
+
+@dataclass(frozen=True)  # no slots: the command line reads defaults with vars()
+class Assumption:
+    """One example as it is assumed to be where no data can be read.
+
+    Attributes:
+        examples: Examples of an epoch; null: unknown.
+        text_tokens: Tokens of its texts, its answer included and its images not.
+        supervised_tokens: Tokens of its answer.
+        images: Images of it.
+        image_px: Width and height of an image, in pixels.
+    """
+
+    examples: int | None = None
+    text_tokens: int = 256
+    supervised_tokens: int = 128
+    images: int = 1
+    image_px: int = 384
+
+    def __post_init__(self) -> None:
+        least = {"examples": 1, "text_tokens": 2, "supervised_tokens": 1, "images": 0}
+        problems = [
+            f"assumed.{name}: got {value}, allowed: {lowest} or more"
+            for name, lowest in {**least, "image_px": 1}.items()
+            if (value := getattr(self, name)) is not None and value < lowest
+        ]
+        if not problems and self.supervised_tokens >= self.text_tokens:
+            problems.append(
+                f"assumed.supervised_tokens: got {self.supervised_tokens}, allowed: less than "
+                f"assumed.text_tokens {self.text_tokens}"
+            )
+        if problems:
+            raise ValueError("; ".join(problems))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The mean and the largest batch of one process.
+
+    Attributes:
+        origin: `data`, or `assumed`.
+        note: How it came about, for people.
+        num_batches: Batches looked at.
+        mean: Of each count over the batches: `rows`, `tokens`, `padded_tokens`, `squared` (the sum
+            over rows of the padded length squared), `supervised_tokens`, `images`, `tiles`.
+        largest: The batch with the most padded tokens.
+        batches_per_epoch: For one process that has all the data; None where that is unknown.
+    """
+
+    origin: str
+    note: str
+    num_batches: int
+    mean: Mapping[str, float]
+    largest: Batch
+    batches_per_epoch: float | None
+
+
+def read_sample(data: LightningDataModule, processor: Processor, *, num_batches: int) -> Sample:
+    """Look at the first batches of a run's own loader.
+
+    Raises:
+        ValueError: If rows or images cannot be read.
+    """
+    loader: Any = data.train_dataloader()
+    batches = list(islice(loader, num_batches))
+    if not batches:
+        raise ValueError("data.train: got no batch, allowed: at least one")
+    try:
+        per_epoch: float | None = len(loader)
+    except TypeError:
+        per_epoch = None
+    return _summary(
+        batches, processor, origin="data", note=f"first {len(batches)} batches", per_epoch=per_epoch
+    )
+
+
+def assumed_sample(
+    processor: Processor, assumption: Assumption, budget: Mapping[str, Any], *, reason: str
+) -> Sample:
+    """Make a batch of equal examples.
+
+    Args:
+        processor: Makes it.
+        assumption: What an example is like.
+        budget: `batch_size` and `max_batch_tokens`, where the run says so.
+        reason: Why no data was read.
+
+    Raises:
+        ValueError: If such an example does not fit the processor.
+    """
+    picture = io.BytesIO()
+    Image.new("RGB", (assumption.image_px, assumption.image_px)).save(picture, format="PNG")
+    images = (ImageRef(data=picture.getvalue()),) * assumption.images
+    asked = assumption.text_tokens - assumption.supervised_tokens
+    turns = (
+        Turn("user", IMAGE_PLACEHOLDER * len(images) + _text(processor, asked)),
+        Turn("assistant", _text(processor, assumption.supervised_tokens), trained=True),
+    )
+    row = processor.encode(turns, images)
+    rows = int(budget.get("batch_size") or 1)
+    if limit := budget.get("max_batch_tokens"):
+        rows = max(1, min(rows, int(limit) // len(row.input_ids)))
+    examples = assumption.examples
+    return _summary(
+        [processor.collate([row] * rows)],
+        processor,
+        origin="assumed",
+        note=f"{rows} equal examples a batch ({reason})",
+        per_epoch=None if examples is None else examples / rows,
+    )
+
+
+def _text(processor: Processor, num_tokens: int) -> str:
+    """Return text of about so many tokens."""
+    words = " ".join(["a"] * num_tokens)
+    made = len(processor.encode([Turn("user", words)]).input_ids)
+    return " ".join(["a"] * max(1, round(num_tokens * num_tokens / made)))
+
+
+def _summary(
+    batches: Sequence[Batch],
+    processor: Processor,
+    *,
+    origin: str,
+    note: str,
+    per_epoch: float | None,
+) -> Sample:
+    counts = [count(batch, processor) for batch in batches]
+    mean = {name: sum(c[name] for c in counts) / len(counts) for name in COUNTED}
+    largest = max(batches, key=lambda batch: batch.input_ids.numel())
+    return Sample(origin, note, len(batches), mean, largest, per_epoch)
+
+
+def count(batch: Batch, processor: Processor) -> dict[str, float]:
+    """Count what costs in a batch."""
+    rows, length = batch.input_ids.shape
+    tiles = len(batch.tile_order)
+    return {
+        "rows": rows,
+        "tokens": batch.num_tokens,
+        "padded_tokens": rows * length,
+        "squared": rows * length**2,
+        "supervised_tokens": batch.num_supervised,
+        "images": tiles / processor.image.num_tiles,
+        "tiles": tiles,
+    }

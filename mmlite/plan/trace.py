@@ -1,0 +1,182 @@
+"""Trace: one training step of a stage by shapes alone, its memory and operations counted."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
+
+from mmlite.batch import Batch
+from mmlite.models import LanguageModel
+from mmlite.optim import build_optimizer, parameter_groups
+from mmlite.plan.ledger import Peak
+from mmlite.plan.simulation import Simulation
+from mmlite.stages import Stage
+
+PLACES = ("vision", "projector", "language")
+"""Parts that are counted apart; any other is a head."""
+
+TYPES = {"64": torch.float64, "32": torch.float32, "16": torch.float16, "bf16": torch.bfloat16}
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true")
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What one training step of one process needs, unsharded.
+
+    Attributes:
+        weights: Bytes of each part's weights.
+        gradients: Bytes of all gradients.
+        optimizer: Bytes of the optimizer's states.
+        peak: The most bytes that are held.
+        flops: Floating point operations by place (`vision`, `projector`, `language`, `attention` of
+            the language, `head`), forward and backward.
+        recomputed: Operations that gradient checkpointing does again, beside those.
+        block: Bytes of the largest transformer block's weights.
+    """
+
+    weights: Mapping[str, int]
+    gradients: int
+    optimizer: int
+    peak: Peak
+    flops: Mapping[str, int]
+    recomputed: int
+    block: int
+
+
+def build_weightless(stage: Stage, simulation: Simulation, *, precision: str) -> None:
+    """Build a stage's model with shapes and types alone; no weights are read.
+
+    Raises:
+        ValueError: If the precision is none that is known here, or a part refuses its arguments.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(
+            f"trainer.precision: got {precision!r}, allowed: {', '.join(PRECISIONS)} to be planned"
+        )
+    with torch.device("meta"):
+        stage.configure_model()
+    width, _, kind = precision.partition("-")
+    if kind == "true":
+        stage.built.to(TYPES[width])
+    simulation.adopt(stage.built)
+
+
+def trace_step(stage: Stage, simulation: Simulation, batch: Batch, *, precision: str) -> Trace:
+    """Run two training steps by shapes; the second one has the optimizer's states.
+
+    Args:
+        stage: From `build_weightless`.
+        simulation: The one it was built in.
+        batch: Pixels and features may be any numbers, token ids and labels are the real ones.
+        precision: As Lightning's trainer names it.
+    """
+    width, _, kind = precision.partition("-")
+    dtype = TYPES[width] if kind == "true" else torch.float32
+    fake = replace(
+        batch,
+        pixels=simulation.empty_like(batch.pixels.to(dtype)),
+        features=simulation.empty_like(batch.features.to(dtype)),
+    )
+    simulation.ledger.hold(fake.pixels, "images")
+    simulation.ledger.hold(fake.features, "images")
+    autocast = _autocast(precision)
+    with _places_told(stage, simulation), simulation:
+        groups = parameter_groups(stage.parts, stage.trainable)
+        optimizer = build_optimizer(stage.optimizer, groups, stage.lr_scale)
+        _step(stage, simulation, optimizer, fake, autocast)
+        held = simulation.ledger.held
+        simulation.flops.clear()
+        simulation.recomputed = 0
+        with simulation.ledger.watched() as peak:
+            _step(stage, simulation, optimizer, fake, autocast)
+    return Trace(
+        weights={name: _bytes(part) for name, part in stage.parts.items()},
+        gradients=held["gradients"],
+        optimizer=held["optimizer"],
+        peak=peak,
+        flops=dict(simulation.flops),
+        recomputed=simulation.recomputed,
+        block=max((_bytes(block) for block in _blocks(stage.built)), default=0),
+    )
+
+
+def _step(
+    stage: Stage,
+    simulation: Simulation,
+    optimizer: Optimizer,
+    batch: Batch,
+    autocast: AbstractContextManager,
+) -> None:
+    """Do what Lightning does: gradients of the step before are kept until the loss is known."""
+    simulation.phase, simulation.place = "forward", "language"
+    with autocast:
+        loss, _ = stage.loss(batch)
+    optimizer.zero_grad()
+    simulation.phase = "backward"
+    loss.backward()
+    del loss
+    for parameter in stage.built.parameters():
+        if parameter.grad is not None:
+            simulation.ledger.rename(parameter.grad, "gradients")
+    simulation.phase = "step"
+    optimizer.step()
+
+
+def _autocast(precision: str) -> AbstractContextManager:
+    width, _, kind = precision.partition("-")
+    if kind != "mixed":
+        return nullcontext()
+    return torch.autocast("cpu", dtype=TYPES[width])
+
+
+@contextmanager
+def _places_told(stage: Stage, simulation: Simulation) -> Iterator[None]:
+    """Tell the simulation which part computes, forward and backward."""
+    handles: list[RemovableHandle] = []
+    watched = [(part, name if name in PLACES else "head") for name, part in stage.parts.items()]
+    language = stage.parts.get("language")
+    if isinstance(language, LanguageModel):
+        head = language.model.get_output_embeddings()
+        assert isinstance(head, nn.Module), "causal language models have a head"
+        watched.append((head, "head"))
+    for module, place in watched:
+        handles += _watch(module, place, simulation)
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _watch(module: nn.Module, place: str, simulation: Simulation) -> list[RemovableHandle]:
+    before: list[str] = []
+
+    def enter(module: nn.Module, inputs: Any) -> None:
+        before.append(simulation.place)
+        simulation.place = place
+
+    def leave(module: nn.Module, inputs: Any, output: Any) -> None:
+        outer = before.pop()
+        simulation.place = place if place == "head" else outer  # what follows a head is the loss
+        if isinstance(output, Tensor) and output.requires_grad:
+            output.register_hook(come_back)
+
+    def come_back(gradient: Tensor) -> None:
+        simulation.place = place
+
+    return [module.register_forward_pre_hook(enter), module.register_forward_hook(leave)]
+
+
+def _bytes(module: nn.Module) -> int:
+    tensors = [*module.parameters(), *module.buffers()]
+    return sum(tensor.untyped_storage().nbytes() for tensor in tensors)
+
+
+def _blocks(model: nn.Module) -> list[nn.Module]:
+    lists = [m for m in model.modules() if isinstance(m, nn.ModuleList | nn.Sequential)]
+    return [block for found in lists for block in found]

@@ -1,0 +1,109 @@
+"""Loading the images of sequences: each tile as pixels, or as features from the cache."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from mmlite.errors import RowError
+from mmlite.features import FeatureCache
+from mmlite.images import ImageTransform, image_key, open_image
+from mmlite.layout import Layout
+from mmlite.processor.encoded import Encoded
+from mmlite.records import ImageRef
+
+
+@dataclass
+class Tiles:
+    """The tiles of all images of a batch, fields as in `mmlite.batch.Batch`.
+
+    Attributes:
+        pixels: Normalised tiles that still have to be encoded; size 0 if none.
+        features: Encoded tiles from the cache; size 0 if none.
+        tile_order: Position of each tile in `features` followed by `pixels`.
+        pixel_keys: Content key of each tile in `pixels`.
+        layouts: How the tiles of each image are put together; empty where one follows the other.
+    """
+
+    pixels: Float[Tensor, "pixel_tile channel height width"]
+    features: Float[Tensor, "feature_tile patch vision_dim"]
+    tile_order: Int[Tensor, " tile"]
+    pixel_keys: tuple[str, ...]
+    layouts: tuple[Layout, ...]
+
+
+def load_tiles(
+    rows: Sequence[Encoded], transform: ImageTransform, cache: FeatureCache | None
+) -> Tiles:
+    """Load the images of sequences.
+
+    Args:
+        rows: The sequences, in the order of their images' placeholders.
+        transform: Cuts images into tiles.
+        cache: Of features, or None.
+
+    Raises:
+        ValueError: If an image cannot be read, or has changed since its row was encoded; naming
+            the row.
+    """
+    found: list[Tensor] = []
+    missing: list[np.ndarray] = []
+    keys: list[str] = []
+    order: list[tuple[bool, int]] = []
+    for row in rows:
+        layouts = row.layouts or (None,) * len(row.images)
+        for ref, layout in zip(row.images, layouts, strict=True):
+            try:
+                names, cached = _cached(ref, layout, transform, cache)
+                if cached:
+                    order += [(False, len(found) + tile) for tile in range(len(cached))]
+                    found += cached
+                    continue
+                tiles = transform(_unchanged(ref, layout, transform), layout)
+            except ValueError as error:
+                raise RowError.at(row.name, error) from error
+            order += [(True, len(missing) + tile) for tile in range(len(tiles))]
+            missing += list(tiles)
+            keys += names or [""] * len(tiles)
+    size = transform.size_px
+    places = [len(found) + index if is_pixel else index for is_pixel, index in order]
+    return Tiles(
+        pixels=torch.from_numpy(np.stack(missing)) if missing else torch.zeros(0, 3, size, size),
+        features=torch.stack(found) if found else torch.zeros(0, 0, 0),
+        tile_order=torch.tensor(places, dtype=torch.long),
+        pixel_keys=tuple(keys),
+        layouts=tuple(layout for row in rows for layout in row.layouts),
+    )
+
+
+def _cached(
+    ref: ImageRef, layout: Layout | None, transform: ImageTransform, cache: FeatureCache | None
+) -> tuple[list[str], list[Tensor]]:
+    """Return the keys of an image's tiles, and their features if all of them are cached."""
+    if cache is None or not cache.is_open:
+        return [], []
+    key, number = image_key(ref, transform), transform.num_tiles
+    if layout is not None:  # the same image is cut otherwise beside other images
+        key, number = f"{key}-{layout.rows}x{layout.columns}", layout.num_tiles
+    names = [f"{key}-{tile}" for tile in range(number)]
+    cached = [tile for name in names if (tile := cache.get(name)) is not None]
+    return names, cached if len(cached) == len(names) else []
+
+
+def _unchanged(ref: ImageRef, layout: Layout | None, transform: ImageTransform) -> np.ndarray:
+    """Read an image, which must still be of the size its row was encoded with."""
+    image = open_image(ref)
+    if layout is None or not layout.rows:
+        return image
+    height, width, _ = image.shape
+    now = transform.layout(height, width, num_images=1, tokens_per_tile=layout.side**2)
+    if now != layout:
+        raise RowError(
+            f"image {ref.path or ''}: got {width} x {height} pixels, which is another size than "
+            "when its row was read; leave images as they are while a run reads them",
+            "unreadable_image",
+        )
+    return image

@@ -1,0 +1,68 @@
+"""Answers a stage writes while it is validated, for metrics and panels to look at."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mmlite.generation import Decoding, Engine, Request
+from mmlite.records import Example, Prediction
+from mmlite.tasks import get_task
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One Example answered by a model in training.
+
+    Attributes:
+        example: What was asked; its last turn is the gold answer.
+        gold: Text the model should have written.
+        output: Text the model wrote.
+        parsed: Answer read from it; None when unreadable.
+        score: From 0 to 1.
+    """
+
+    example: Example
+    gold: str
+    output: str
+    parsed: str | None
+    score: float
+
+
+def answer(engine: Engine, examples: Sequence[Example], decoding: Decoding) -> list[Answered]:
+    """Let a model write the last turn of each Example, and score it.
+
+    Args:
+        engine: Decodes.
+        examples: Their last turn is an assistant's, and is withheld.
+        decoding: How to decode.
+    """
+    asked = [example for example in examples if example.turns and example.task]
+    requests = [Request(example.turns[:-1], example.images) for example in asked]
+    answered = []
+    for example, made in zip(asked, engine.generate(requests, decoding), strict=True):
+        parsed, score = get_task(example.task).judge(made.text, example)
+        answered.append(Answered(example, example.turns[-1].text, made.text, parsed, score))
+    return answered
+
+
+def prediction(answered: Answered) -> Prediction:
+    """Return an answer of an end-to-end model as the record that reports are made of."""
+    example = answered.example
+    user = example.turns[-2].text if len(example.turns) > 1 else ""
+    return Prediction(
+        id=example.id,
+        seed=0,
+        system="end_to_end",
+        perceiver="end_to_end",
+        perceiver_size="",
+        reasoner="end_to_end",
+        reasoner_size="",
+        category=example.category,
+        group=example.group,
+        question=example.question or user,
+        gold=example.answers or (answered.gold,),
+        output=answered.output,
+        parsed=answered.parsed,
+        correct=answered.score == 1.0,
+        scene=example.scene,
+        cluster=example.cluster,
+    )

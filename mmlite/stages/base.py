@@ -1,0 +1,375 @@
+"""Stage: what every training stage shares."""
+
+import logging
+import math
+from abc import ABC
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, ClassVar, final
+
+import torch
+from lightning import LightningModule
+from lightning.pytorch.utilities import rank_zero_info
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from mmlite.batch import Batch
+from mmlite.generation import Decoding, Engine
+from mmlite.losses import token_loss
+from mmlite.models import LanguageModel, Projector, VisionEncoder, VisionLanguageModel
+from mmlite.models.adapters import Adapter
+from mmlite.models.fingerprint import weights_fingerprint
+from mmlite.models.quantization import packed_layers
+from mmlite.models.weightless import is_weightless
+from mmlite.optim import Schedule, build_optimizer, parameter_groups
+from mmlite.parallel import (
+    checkpoint_blocks,
+    compile_blocks,
+    shard,
+    sum_over_processes,
+    uncompiled,
+    world_size,
+)
+from mmlite.processor import Processor
+from mmlite.records import Prediction
+from mmlite.stages.adapter_files import find_adapter
+from mmlite.stages.adapters import PartAdapters
+from mmlite.stages.answers import Answered, answer, prediction
+from mmlite.stages.checkpoints import is_checkpoint
+from mmlite.stages.report import PartRow, part_rows, part_table
+from mmlite.stages.speed import Speed
+from mmlite.stages.weights import WEIGHTS_FILE, full_state, load_part, save_weights
+
+_log = logging.getLogger(__name__)
+
+OptimizerFactory = Callable[[Iterable], Optimizer]
+LanguageFactory = Callable[[int], LanguageModel]
+VisionFactory = Callable[[], VisionEncoder]
+ProjectorFactory = Callable[[int, int], Projector]
+
+
+class Stage(LightningModule, ABC):
+    """One stage of training: builds a model, trains some of its parts, leaves their weights.
+
+    Seams for ablations, and the only ones: `build` (what the model is), `default_trainable` (which
+    parts learn), `loss` (what is minimised), `measure` (what is measured), and everything that
+    `__init__` takes. See `docs/ablations.md`.
+
+    Args:
+        processor: Shared with the data module.
+        language: Takes the vocabulary size and returns the language model.
+        vision: Returns the vision encoder; null for a stage without images.
+        projector: Takes vision and text dimension and returns the projector; null without images.
+        optimizer: Takes parameter groups and returns an optimizer.
+        schedule: Of the learning rate.
+        trainable: Names of the parts that learn; null takes the stage's own.
+        lr_scale: Factor of the learning rate by part.
+        adapters: By part, a low-rank update that learns in its stead; the part itself stays as it
+            is. Such a part must be named in `trainable` too.
+        init_from: By part, a run's folder or a safetensors file to take weights from. Only
+            weights are taken; `--ckpt_path` resumes a run. An adapter found there is gone on with
+            if `adapters` names the part, and merged into the part otherwise.
+        gradient_checkpointing: Names of the parts whose activations are computed again for the
+            backward pass instead of kept: less memory, more time, the same gradients.
+        decoding: How answers are written when the stage is validated, tested or asked to predict;
+            null measures the loss alone. A sharded model only measures the loss.
+        speed: Switches that change time and memory, and no result.
+    """
+
+    default_trainable: ClassVar[tuple[str, ...]]
+    """Names of the parts that learn unless the YAML says otherwise."""
+
+    def __init__(
+        self,
+        processor: Processor,
+        *,
+        language: LanguageFactory | None = None,
+        vision: VisionFactory | None = None,
+        projector: ProjectorFactory | None = None,
+        optimizer: OptimizerFactory = torch.optim.AdamW,
+        schedule: Schedule = Schedule(),  # noqa: B008
+        trainable: list[str] | None = None,
+        lr_scale: dict[str, float] | None = None,
+        adapters: dict[str, Adapter] | None = None,
+        init_from: dict[str, str] | None = None,
+        gradient_checkpointing: list[str] | None = None,
+        decoding: Decoding | None = Decoding(),  # noqa: B008
+        speed: Speed = Speed(),  # noqa: B008
+    ) -> None:
+        super().__init__()
+        self.processor = processor
+        self.language = language
+        self.vision = vision
+        self.projector = projector
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.trainable = tuple(trainable or self.default_trainable)
+        self.lr_scale = dict(lr_scale or {})
+        self.adapters = PartAdapters(adapters or {})
+        self.init_from = dict(init_from or {})
+        self.gradient_checkpointing = tuple(gradient_checkpointing or ())
+        self.decoding = decoding
+        self.speed = speed
+        self.model: nn.Module | None = None
+        self.part_rows: list[PartRow] = []
+        self._supervised_tokens = torch.zeros((), dtype=torch.float64)
+
+    def build(self) -> nn.Module:
+        """Make the model with fresh weights; its children are the parts.
+
+        Raises:
+            ValueError: If a part is not given, or the projector puts out another number of tokens
+                than the processor leaves room for.
+        """
+        if self.language is None:
+            raise ValueError("model.init_args.language: got null, allowed: a language model")
+        language = self.language(self.processor.vocabulary_size)
+        vision = self.vision() if self.vision is not None else None
+        projector = None
+        if vision is not None and self.projector is not None:
+            projector = self.projector(vision.dim, language.dim)
+            given, made = self.processor.tokens_per_tile, projector.num_tokens(vision.num_patches)
+            if given != made:
+                raise ValueError(
+                    f"processor.tokens_per_tile: got {given}, but the projector makes {made} "
+                    f"tokens of a tile; set it to {made}"
+                )
+            if self.processor.image.has_layouts:
+                projector.add_newline(language.dim)
+        image_token_id = self.processor.image_token_id
+        return VisionLanguageModel(language, vision, projector, image_token_id=image_token_id)
+
+    def loss(self, batch: Batch) -> tuple[Tensor, int]:
+        """Return the summed loss of a batch and the number of terms in the sum."""
+        chunk = self.speed.loss_chunk_tokens
+        if chunk is None:
+            logits, targets = self.built(batch)
+            return token_loss(logits, targets)
+        total, targets = self.built(batch, loss_chunk_tokens=chunk)
+        return total, targets.numel()
+
+    @property
+    def built(self) -> nn.Module:
+        """The model, once `configure_model` made it."""
+        assert self.model is not None, "configure_model comes first"
+        return self.model
+
+    @property
+    def parts(self) -> dict[str, nn.Module]:
+        """The model's parts by name."""
+        return {name: part for name, part in self.built.named_children() if part is not None}
+
+    @final
+    def configure_model(self) -> None:
+        if self.model is not None:
+            return
+        self.model = self.build()
+        self._check_names()
+        if is_weightless():  # to plan a run: shapes are all that is asked for
+            self._freeze()
+            self.part_rows = part_rows(self.parts, self.trainable)
+            return
+        self._load()
+        precision = "32-true" if self._trainer is None else str(self.trainer.precision)
+        self.adapters.add(self.parts, is_sharded=self._is_sharded(), precision=precision)
+        self._freeze()
+        self.part_rows = part_rows(self.parts, self.trainable)
+        rank_zero_info(part_table(self.part_rows))
+        self._open_feature_cache()
+        for name in self.gradient_checkpointing:
+            checkpoint_blocks(self.parts[name])
+        if self.speed.compile:
+            compile_blocks(self.model)
+        if self._is_sharded():
+            shard(self.model, self.device_mesh, precision=precision)
+
+    @final
+    def configure_optimizers(self) -> Any:
+        groups = parameter_groups(self.parts, self.trainable)
+        optimizer = build_optimizer(self.optimizer, groups, self.lr_scale)
+        steps = self.trainer.estimated_stepping_batches
+        if steps < 1 or math.isinf(steps):
+            raise ValueError(
+                f"trainer.max_steps: got {self.trainer.max_steps}, allowed: 1 or more; the "
+                "schedule needs to know its end, which trainer.max_epochs tells only without "
+                "data.budget.max_batch_tokens, data.budget.pack_tokens and skipped data.bad_rows"
+            )
+        schedule = {"scheduler": self.schedule.build(optimizer, int(steps)), "interval": "step"}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    @final
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        batch = self.with_features(batch)
+        total, count = self.loss(batch)
+        self._supervised_tokens += count
+        self.log("train/loss", total.detach() / max(count, 1), prog_bar=True, batch_size=count)
+        # Lightning divides by the accumulated batches and averages over processes; both are
+        # undone here, and the sum is divided by all supervised tokens before the step.
+        return total * (self.trainer.accumulate_grad_batches * world_size())
+
+    @final
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        # On the device, where the processes' backend for gradients can reach it.
+        tokens = sum_over_processes(self._supervised_tokens.to(self.device)).item()
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    parameter.grad /= max(tokens, 1)
+        self._supervised_tokens.zero_()
+
+    @final
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        super().optimizer_step(*args, **kwargs)
+        # Lightning drops the gradients after the next forward pass, which then runs beside them.
+        for parameter in self.built.parameters():
+            parameter.grad = None
+
+    def validation_step(self, batch: Batch, batch_index: int) -> dict[str, Any] | None:
+        return self.measure(batch, "val")
+
+    def test_step(self, batch: Batch, batch_index: int) -> dict[str, Any] | None:
+        return self.measure(batch, "test")
+
+    def predict_step(self, batch: Batch, batch_index: int) -> list[Prediction]:
+        return [prediction(answered) for answered in self._answer(batch)]
+
+    def measure(self, batch: Batch, prefix: str) -> dict[str, Any] | None:
+        """Log loss and score of a batch; the outputs are for callbacks to look at."""
+        batch = self.with_features(batch)
+        total, count = self.loss(batch)
+        self.log(
+            f"{prefix}/loss", total / max(count, 1), prog_bar=True, batch_size=count, sync_dist=True
+        )
+        answered = self._answer(batch)
+        # Every process logs, for what is logged is summed by all: a share may be empty.
+        if answered or (world_size() > 1 and self.decoding is not None and not self._is_sharded()):
+            size = len(answered)
+            score = sum(a.score for a in answered) / max(size, 1)
+            self.log(f"{prefix}/score", score, prog_bar=True, batch_size=size, sync_dist=True)
+        return {"answered": answered}
+
+    def _answer(self, batch: Batch) -> list[Answered]:
+        """Let the model write the last turn of each Example of a batch."""
+        model = self.built
+        if self.decoding is None or self._is_sharded():
+            return []
+        if not isinstance(model, VisionLanguageModel):
+            return []
+        with uncompiled() if self.speed.compile else nullcontext():
+            return answer(Engine(model, self.processor), batch.examples, self.decoding)
+
+    def on_train_epoch_start(self) -> None:
+        for name, part in self.parts.items():
+            part.train(name in self.trainable)
+
+    def on_train_end(self) -> None:
+        if self.processor.features is not None:
+            self.processor.features.flush()
+        self.save(Path(self.trainer.default_root_dir) / WEIGHTS_FILE)
+
+    def save(self, path: Path) -> None:
+        """Write the weights of the trained parts; every process of a sharded run must call it.
+
+        Of a part with an adapter, the adapter alone is written, into a folder beside the file.
+        """
+        self.adapters.save(self.parts, path.parent, is_writer=self.global_rank == 0)
+        weights = {
+            f"{part}.{name}": tensor
+            for part in self.trainable
+            if part not in self.adapters.forms
+            for name, tensor in full_state(self.parts[part]).items()
+        }
+        if self.global_rank == 0:
+            save_weights(weights, path)
+            _log.info("Weights of %s are in %s", ", ".join(self.trainable), path.parent)
+
+    def restore(self, path: Path) -> None:
+        """Load what a run of this very stage trained and left in its folder, or in a checkpoint.
+
+        Raises:
+            ValueError: If something of it is missing or does not fit.
+        """
+        for part in self.trainable:
+            module = self.parts[part]
+            if part in self.adapters.forms and not is_checkpoint(path):
+                self.adapters.restore(module, part, path)
+                continue
+            packed = tuple(f"{name}." for name in packed_layers(module))
+            missing = [n for n in load_part(module, part, path).missing if not n.startswith(packed)]
+            if missing:
+                raise ValueError(
+                    f"run: got {path}, whose weights lack {', '.join(missing[:4])} of {part}, "
+                    "allowed: a run trained as its configuration says; train it again"
+                )
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.adapters.leave_out_base(self, checkpoint)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.adapters.put_back_base(self, checkpoint)
+
+    def with_features(self, batch: Batch) -> Batch:
+        """Encode the tiles of a batch with the frozen encoder and keep the result in the cache."""
+        cache = self.processor.features
+        if cache is None or not cache.is_open or not len(batch.pixels):
+            return batch
+        with torch.no_grad():
+            encoded = self.parts["vision"](batch.pixels)
+        cache.put(batch.pixel_keys, encoded)
+        return batch.with_features(encoded)
+
+    def _check_names(self) -> None:
+        allowed = ", ".join(self.parts)
+        given: Mapping[str, Iterable[str]] = {
+            "trainable": self.trainable,
+            "lr_scale": self.lr_scale,
+            "adapters": self.adapters.forms,
+            "init_from": self.init_from,
+            "gradient_checkpointing": self.gradient_checkpointing,
+        }
+        problems = [
+            f"model.init_args.{key}: got {sorted(unknown)}, allowed: {allowed}"
+            for key, names in given.items()
+            if (unknown := set(names) - set(self.parts))
+        ]
+        if unlearnt := sorted(set(self.adapters.forms) - set(self.trainable)):
+            problems.append(
+                f"model.init_args.adapters: got {unlearnt}, allowed: parts in trainable, "
+                f"{', '.join(self.trainable)}; name them there too"
+            )
+        if problems:
+            raise ValueError("; ".join(problems))
+
+    def _load(self) -> None:
+        for part, given in self.init_from.items():
+            saved = find_adapter(given, part)
+            path = given if saved is None else self.adapters.found(part, saved)
+            if path is None:
+                continue  # the part as it is built is the adapter's base
+            loaded = load_part(self.parts[part], part, path)
+            for kind in ("missing", "unexpected"):
+                if names := getattr(loaded, kind):
+                    _log.warning("init_from.%s: %s in %s: %s", part, kind, path, ", ".join(names))
+            self.adapters.taken_from(part, path)
+        self.adapters.merge_others(self.built, self.parts, self.processor)
+
+    def _freeze(self) -> None:
+        for name, part in self.parts.items():
+            if name not in self.adapters.forms:  # an adapter has frozen its base
+                part.requires_grad_(name in self.trainable)
+            part.train(name in self.trainable)
+
+    def _open_feature_cache(self) -> None:
+        cache = self.processor.features
+        if cache is None:
+            return
+        # A shard of an encoder cannot encode by itself, apart from the model it is a part of.
+        is_frozen = "vision" in self.parts and "vision" not in self.trainable
+        if is_frozen and not self._is_sharded():
+            cache.open(weights_fingerprint(self.parts["vision"]))
+        else:
+            cache.close()
+
+    def _is_sharded(self) -> bool:
+        return self._trainer is not None and hasattr(self.trainer.strategy, "device_mesh")

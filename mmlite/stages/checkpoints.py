@@ -1,0 +1,88 @@
+"""Checkpoints that Lightning wrote, read by one process: a file, or the folder of a sharded run.
+
+Only tensors and plain values are read; nothing in a checkpoint is executed.
+"""
+
+import warnings
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributed.checkpoint import state_dict_loader
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.filesystem import FileSystemReader
+from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+
+_SHARDS = ".metadata"
+"""File that tells which tensors a sharded checkpoint holds, and where."""
+
+_PREFIX = "model."
+"""Stages keep their model, whose children are the parts, under this name."""
+
+
+def is_checkpoint(path: str | Path) -> bool:
+    """Return whether a path is a checkpoint and not a run's folder or a safetensors file."""
+    path = Path(path)
+    return (path / _SHARDS).is_file() or (path.is_file() and path.suffix == ".ckpt")
+
+
+def checkpoint_part(path: str | Path, part: str) -> dict[str, Tensor]:
+    """Read one part's weights from a checkpoint, however many processes wrote it.
+
+    Args:
+        path: A file (`last.ckpt`), or a folder of shards of the same name.
+        part: Name of the part.
+
+    Returns:
+        Tensors by their name in the part.
+
+    Raises:
+        ValueError: If the checkpoint cannot be read or has nothing of that part.
+    """
+    path = Path(path)
+    try:
+        held, mine = _from_shards(path, part) if path.is_dir() else _from_file(path, part)
+    except (OSError, KeyError, RuntimeError, UnpicklingError, CheckpointException) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ValueError(
+            f"init_from.{part}: got {path}, which cannot be read ({reason}), allowed: a checkpoint "
+            "that a run wrote, whole"
+        ) from error
+    if not mine:
+        raise ValueError(
+            f"init_from.{part}: {path} has no weights of {part}, allowed: {', '.join(held)}"
+        )
+    return mine
+
+
+def _from_file(path: Path, part: str) -> tuple[list[str], dict[str, Tensor]]:
+    state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)[
+        "state_dict"
+    ]
+    prefix = f"{_PREFIX}{part}."
+    mine = {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
+    return _parts(list(state)), mine
+
+
+def _from_shards(path: Path, part: str) -> tuple[list[str], dict[str, Tensor]]:
+    reader = FileSystemReader(path)
+    known: dict[str, Any] = reader.read_metadata().state_dict_metadata
+    top = "state_dict."
+    names = [name.removeprefix(top) for name in known if name.startswith(top)]
+    prefix = f"{_PREFIX}{part}."
+    mine: dict[str, Tensor] = {}
+    for name in names:
+        info = known[top + name]
+        if name.startswith(prefix) and isinstance(info, TensorStorageMetadata):
+            mine[name] = torch.empty(info.size, dtype=info.properties.dtype)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.distributed is .*single process")
+        if mine:
+            state_dict_loader.load({top.rstrip("."): mine}, storage_reader=reader, no_dist=True)
+    return _parts(names), {n.removeprefix(prefix): tensor for n, tensor in mine.items()}
+
+
+def _parts(names: list[str]) -> list[str]:
+    return sorted({n.removeprefix(_PREFIX).split(".")[0] for n in names if n.startswith(_PREFIX)})

@@ -1,0 +1,30 @@
+"""Speed: the switches of a stage that change its time and memory, and no result.
+
+Others live with what they change: `fused` is an argument of PyTorch's optimizers, gradient
+checkpointing of the language model, the cache of frozen features of the processor, the length
+groups of a batch of the data module. `docs/performance.md` says when each pays.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)  # no slots: the command line reads defaults with vars()
+class Speed:
+    """Switches that change how long a stage takes and what memory it needs.
+
+    Attributes:
+        loss_chunk_tokens: Supervised tokens whose logits exist at a time; null: those of the whole
+            batch. With the 151,936 tokens of Qwen3, 1024 tokens are 0.6 GB of float32 logits.
+        compile: Whether transformer blocks are compiled (`torch.compile`), one by one. The first
+            steps take longer, and every step later is shorter.
+    """
+
+    loss_chunk_tokens: int | None = None
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        if self.loss_chunk_tokens is not None and self.loss_chunk_tokens < 1:
+            raise ValueError(
+                f"model.init_args.speed.loss_chunk_tokens: got {self.loss_chunk_tokens}, allowed: "
+                "1 or more, or null for all tokens at once"
+            )

@@ -1,0 +1,166 @@
+"""Running a study: what is left to do, on worker processes, and what it leaves behind."""
+
+import fcntl
+import logging
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.queues import Queue
+from pathlib import Path
+from typing import TypeVar
+
+from mmlite.study import workers
+from mmlite.study.jobs import (
+    PREDICTIONS,
+    Job,
+    is_done,
+    is_reported,
+    mark_reported,
+    plan,
+    predictions_file,
+)
+from mmlite.study.spec import StudySpec
+from mmlite.study.view import View
+from mmlite.study.workers import Progress
+
+_log = logging.getLogger(__name__)
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+Made = TypeVar("Made")
+
+LOCK_FILE = ".lock"
+"""Held while a study runs, so that two of them never write to one folder."""
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """The workers and what they report to."""
+
+    executor: ProcessPoolExecutor
+    reports: "Queue[Progress]"
+
+
+def run_study(study: StudySpec, out: Path, *, command: str = "") -> Path:
+    """Run a study, or what is left of it, and write its report.
+
+    Args:
+        study: What to run.
+        out: Where everything is written.
+        command: As typed, for the report.
+
+    Returns:
+        The report.
+
+    Raises:
+        ValueError: If a job fails on bad input, which the message names, or if another process
+            runs a study in the same folder.
+    """
+    out = out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    with _only_one(out):
+        started = time.monotonic()
+        jobs = plan(study, out)
+        waiting = [job for job in jobs if not is_done(job, out)]
+        told = (study.name, len(jobs), len(jobs) - len(waiting), study.workers, out)
+        _log.info("Study %s: %d jobs, %d done already, %d processes; writing to %s", *told)
+        _forget_predictions(jobs, waiting, out)
+        report = out / "report.html"
+        if waiting or not is_reported(study, jobs, out):
+            with _workers(study) as pool, View(jobs, waiting) as view:
+                if waiting:
+                    _schedule(study, out, waiting, pool, view)
+                about = {"command": command, "seconds": time.monotonic() - started}
+                view.console.print("Writing the report ...", highlight=False)
+                made = pool.executor.submit(workers.do_summary, study, out, jobs, about)
+                report = _result(made, "report")
+            mark_reported(study, jobs, out)
+        return report
+
+
+@contextmanager
+def _only_one(out: Path) -> Iterator[None]:
+    with (out / LOCK_FILE).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(
+                f"study: got {out}, which another mmlite study is writing to, allowed: a folder of "
+                "its own; wait for the other one, or give another --out"
+            ) from error
+        yield
+
+
+def _forget_predictions(jobs: Sequence[Job], waiting: Sequence[Job], out: Path) -> None:
+    """Remove predictions that will be made again or are of another study: none may be mixed in."""
+    keep = {predictions_file(job, out) for job in jobs if job.action == "answer"}
+    keep -= {predictions_file(job, out) for job in waiting if job.action == "answer"}
+    for path in sorted((out / PREDICTIONS).glob("*.jsonl")):
+        if path not in keep:
+            _log.info("Removing %s: not of this study, or made again now", path.relative_to(out))
+            path.unlink()
+
+
+@contextmanager
+def _workers(study: StudySpec) -> Iterator[_Pool]:
+    for name in THREAD_VARIABLES:
+        os.environ[name] = "1"
+    context = multiprocessing.get_context("spawn")
+    reports: Queue[Progress] = context.Queue()
+    executor = ProcessPoolExecutor(
+        study.workers,
+        mp_context=context,
+        initializer=workers.start,
+        initargs=(os.getpid(), reports),
+    )
+    try:
+        yield _Pool(executor, reports)
+    finally:
+        workers.end(executor)
+        reports.cancel_join_thread()
+
+
+def _schedule(study: StudySpec, out: Path, waiting: Sequence[Job], pool: _Pool, view: View) -> None:
+    left = _by_priority(study, waiting)
+    open_names = {job.name for job in waiting}
+    running: dict[Future[None], Job] = {}
+    while left or running:
+        ready = [job for job in left if not open_names & set(job.after)]
+        for job in ready[: study.workers - len(running)]:
+            left.remove(job)
+            running[pool.executor.submit(workers.do_job, job, study, out)] = job
+            view.start(job.name)
+        done, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
+        view.tell(pool.reports)
+        for future in done:
+            job = running.pop(future)
+            _result(future, job.name)
+            open_names.discard(job.name)
+            view.finish(job.name)
+
+
+def _by_priority(study: StudySpec, waiting: Sequence[Job]) -> list[Job]:
+    """Order jobs: what others wait for first, then large models, which take longest."""
+    rank = {size: number for number, size in enumerate(study.sizes)}
+    return sorted(waiting, key=lambda job: (-rank.get(job.size, len(rank)), job.seed))
+
+
+def _result(future: "Future[Made]", name: str) -> Made:
+    """Return what a worker made.
+
+    Raises:
+        ValueError: If it failed; the message names the job.
+    """
+    error = future.exception()
+    if isinstance(error, BrokenProcessPool):
+        raise ValueError(
+            f"{name}: its process ended (out of memory, or killed); the same command goes on"
+        ) from error
+    if error is not None:
+        raise ValueError(f"{name}: {error or type(error).__name__}") from error
+    return future.result()

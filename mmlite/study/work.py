@@ -1,0 +1,268 @@
+"""What a worker process does: train a run, let a model perceive, answer with systems."""
+
+import json
+import shutil
+import time
+import zipfile
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+
+from mmlite.generation import Decoding, Engine
+from mmlite.microworld import Knowledge, Questions
+from mmlite.models import VisionLanguageModel
+from mmlite.models.fingerprint import weights_fingerprint
+from mmlite.predictions import write_predictions
+from mmlite.prompts import PromptSet, load_prompts
+from mmlite.records import Example, Prediction
+from mmlite.runs import load_run
+from mmlite.stages.weights import WEIGHTS_FILE
+from mmlite.study.jobs import DONE_FILE, Job, mark_done, predictions_file
+from mmlite.study.sources import build_model, build_source
+from mmlite.study.spec import StudySpec
+from mmlite.systems import (
+    BlindPerceiver,
+    EndToEnd,
+    MajorityReasoner,
+    ModelPerceiver,
+    ModelReasoner,
+    OraclePerceiver,
+    Perceiver,
+    PerceptionStore,
+    Reasoner,
+    StoredEngine,
+    SymbolicReasoner,
+    TwoStage,
+)
+from mmlite.training import command
+
+STARTED_FILE = "started.json"
+"""Name of the mark of the inputs that a run's checkpoints belong to."""
+
+Report = Callable[[str, int, int], None]
+"""Told the job's name, how far it is, and how far it goes."""
+
+
+def do(job: Job, study: StudySpec, out: Path, report: Report) -> None:
+    """Do one job and mark it done.
+
+    Args:
+        job: What to do; the jobs before it are done.
+        study: The study it belongs to.
+        out: The study's folder.
+        report: Told of progress.
+    """
+    torch.set_num_threads(1)
+    started = time.perf_counter()
+    {"train": _train, "perceive": _perceive, "answer": _answer}[job.action](job, study, out, report)
+    mark_done(job, out, time.perf_counter() - started)
+
+
+class StepReport(Callback):
+    """Tell the study how far a run is."""
+
+    def __init__(self, name: str, report: Report) -> None:
+        self.name = name
+        self.report = report
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.global_step % 10 == 0:
+            self.report(self.name, trainer.global_step, int(trainer.max_steps))
+
+
+def _train(job: Job, study: StudySpec, out: Path, report: Report) -> None:
+    folder = out / job.name
+    resume = _resume_point(folder, job)
+    if not resume:
+        shutil.rmtree(folder, ignore_errors=True)  # logs and weights of other inputs
+        folder.mkdir(parents=True)
+        (folder / STARTED_FILE).write_text(json.dumps({"key": job.key}))
+    arguments = run_arguments(job, out, resume=resume)
+    command.run(arguments, callbacks=[StepReport(job.name, report)])
+
+
+def run_arguments(job: Job, out: Path, *, resume: Path | None = None) -> list[str]:
+    """Return the command line, after `mmlite`, of a training job.
+
+    Args:
+        job: What to train.
+        out: The study's folder.
+        resume: Checkpoint to go on from.
+    """
+    flags = {
+        "run": str(out / job.name),
+        "overwrite": True,
+        "seed_everything": job.seed,
+        "processor.init_args.features.init_args.folder": str(out / "features"),
+        "data.init_args.seed": job.seed,
+        "trainer.enable_progress_bar": False,
+        **job.arguments["set"],
+    }
+    if job.arguments["init_from"]:
+        flags["model.init_args.init_from"] = job.arguments["init_from"]
+    if resume:
+        flags["ckpt_path"] = str(resume)
+    files = [part for file in job.arguments["config"] for part in ("-c", file)]
+    return ["fit", *files, *[f"--{key}={_flag(value)}" for key, value in flags.items()]]
+
+
+def _resume_point(folder: Path, job: Job) -> Path | None:
+    """Return the last checkpoint of a run that was killed with the same inputs."""
+    last = folder / command.CHECKPOINTS / "last.ckpt"
+    try:
+        same = json.loads((folder / STARTED_FILE).read_text())["key"] == job.key
+    except (OSError, ValueError, KeyError):
+        return None
+    finished = (folder / WEIGHTS_FILE).exists()
+    return last if same and zipfile.is_zipfile(last) and not finished else None
+
+
+def _flag(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _perceive(job: Job, study: StudySpec, out: Path, report: Report) -> None:
+    perceiver = _perceiver(job.arguments["perceiver"], job.size, job.arguments["run"], study, out)
+    examples = asked(study, job.seed)
+    report(job.name, 0, len(examples))
+    perceiver.perceive(examples)
+
+
+def _answer(job: Job, study: StudySpec, out: Path, report: Report) -> None:
+    examples = asked(study, job.seed)
+    build = _end_to_end if "end_to_end" in job.arguments else _two_stage
+    systems = build(job, study, out)
+    predictions: list[Prediction] = []
+    for number, system in enumerate(systems):
+        report(job.name, number, len(systems))
+        predictions += system.answer(examples, seed=job.seed)
+    write_predictions(predictions_file(job, out), predictions)
+
+
+def _end_to_end(job: Job, study: StudySpec, out: Path) -> list[EndToEnd]:
+    engine, decoding = _writer(job.size, job.arguments["run"], study, out)
+    return [
+        EndToEnd(
+            engine,
+            _prompts(study),
+            size=job.size,
+            decoding=decoding,
+            images=kind == "end_to_end",
+        )
+        for kind in job.arguments["end_to_end"]
+    ]
+
+
+def _two_stage(job: Job, study: StudySpec, out: Path) -> list[TwoStage]:
+    systems = []
+    for perceiver, perceiver_size, reasoner, reasoner_size in job.arguments["pairs"]:
+        run = job.arguments["perceiver_runs"].get(f"{perceiver} {perceiver_size}")
+        systems.append(
+            TwoStage(
+                _perceiver(perceiver, perceiver_size, run, study, out),
+                _reasoner(reasoner, reasoner_size, job.arguments["run"], study, out)
+                if reasoner_size
+                else _rule(reasoner, study, job.seed),
+            )
+        )
+    return systems
+
+
+def _perceiver(name: str, size: str, run: str | None, study: StudySpec, out: Path) -> Perceiver:
+    if name == "blind":
+        return BlindPerceiver()
+    if not size:
+        return OraclePerceiver(name.removeprefix("oracle_"))
+    engine, decoding = _writer(size, run, study, out)
+    return ModelPerceiver(
+        engine,
+        _prompts(study),
+        name="extract" if name == "extract" else "caption",
+        size=size,
+        decoding=decoding,
+    )
+
+
+def _rule(name: str, study: StudySpec, seed: int) -> Reasoner:
+    """Return a reasoner that is no model."""
+    if name == "majority":
+        rows = build_source(study.evaluation.source, seed).rows("train")
+        return MajorityReasoner(example for row in rows for example in row)
+    return SymbolicReasoner(Questions(Knowledge()))
+
+
+def _reasoner(name: str, size: str, run: str | None, study: StudySpec, out: Path) -> Reasoner:
+    engine, decoding = _writer(size, run, study, out)
+    return ModelReasoner(
+        engine,
+        _prompts(study),
+        name="think" if name == "think" else "answer",
+        size=size,
+        decoding=decoding,
+    )
+
+
+def _writer(
+    size: str, run: str | None, study: StudySpec, out: Path
+) -> tuple[StoredEngine, Decoding]:
+    """Return who writes, the model of a run or a published one, and how it does."""
+    models = study.evaluation.models
+    if size not in models:
+        assert run is not None, "what is no published model is a run's"
+        return _engine(run, out), _decoding(study)
+    engine, decoding = _published(json.dumps(models[size], sort_keys=True), size, out)
+    return engine, decoding or _decoding(study)
+
+
+def _decoding(study: StudySpec) -> Decoding:
+    return Decoding(max_new_tokens=study.evaluation.max_new_tokens)
+
+
+def _prompts(study: StudySpec) -> PromptSet:
+    beside = study.path.parent / study.evaluation.prompts
+    return load_prompts(str(beside) if beside.is_file() else study.evaluation.prompts)
+
+
+@lru_cache(maxsize=8)
+def _loaded(folder: Path, out: Path, mark: str) -> StoredEngine:
+    stage = load_run(folder)
+    model = stage.built
+    assert isinstance(model, VisionLanguageModel), "only runs of such stages play a role"
+    engine = Engine(model, stage.processor)
+    return StoredEngine(engine, fingerprint=weights_fingerprint(model), store=_store(out))
+
+
+def _engine(run: str, out: Path) -> StoredEngine:
+    """Load the model of a run; its done mark tells an old one from a new one."""
+    folder = out / run
+    return _loaded(folder, out, (folder / DONE_FILE).read_text())
+
+
+@lru_cache(maxsize=1)
+def _published(value: str, name: str, out: Path) -> tuple[StoredEngine, Decoding | None]:
+    """Load a published model; only one at a time, for they may be large."""
+    model = build_model(json.loads(value), name)
+    return model.stored(_store(out)), model.decoding
+
+
+@lru_cache(maxsize=2)
+def _store(out: Path) -> PerceptionStore:
+    return PerceptionStore(out / "store")
+
+
+def asked(study: StudySpec, seed: int) -> list[Example]:
+    """Return the questions of a study's evaluation for a seed."""
+    source = json.dumps(study.evaluation.source, sort_keys=True)
+    return list(_asked(source, study.evaluation.split, seed))
+
+
+@lru_cache(maxsize=4)
+def _asked(source: str, split: str, seed: int) -> tuple[Example, ...]:
+    built = build_source(json.loads(source), seed)
+    return tuple(example for row in built.rows(split) for example in row)

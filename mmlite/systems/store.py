@@ -1,0 +1,165 @@
+"""The perception store: what a model wrote for an input is written once and found by content.
+
+The key is made of the weights, the encoded prompt, the images' content and the decoding settings.
+An edited image, prompt, weight or setting makes another key, so nothing stale is ever returned.
+"""
+
+import json
+import logging
+import os
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import nn
+
+from mmlite.generation import Decoding, Generation, Request
+from mmlite.records import content_key
+
+_log = logging.getLogger(__name__)
+
+
+class TextEngine(Protocol):
+    """What a system asks for text: our own `Engine`, or what stands for another model."""
+
+    @property
+    def model(self) -> nn.Module:
+        """The model that writes."""
+        ...
+
+    @property
+    def fingerprint(self) -> Any:  # a str; type checkers take no cached_property for one
+        """Hash of what turns tokens into text."""
+        ...
+
+    def request_key(self, request: Request) -> str:
+        """Hash all that decides what a model of given weights is shown."""
+        ...
+
+    def generate(
+        self,
+        requests: Sequence[Request],
+        decoding: Decoding,
+        *,
+        keep: Callable[[Mapping[int, Generation]], None] | None = None,
+    ) -> list[Generation]:
+        """Answer requests, in order; `keep` is given each batch as soon as it is done."""
+        ...
+
+
+class PerceptionStore:
+    """Texts by content key, in memory and, with a folder, on disk.
+
+    Several processes may use one folder: each appends to a file of its own, and `refresh` reads
+    what the others wrote. A line that cannot be read, such as the torn last one of a killed
+    process, is passed over: its text is made and written again.
+
+    Args:
+        folder: Where texts are kept; None keeps them in memory only.
+    """
+
+    def __init__(self, folder: str | Path | None = None) -> None:
+        self.folder = None if folder is None else Path(folder)
+        self._texts: dict[str, str] = {}
+        self._read_bytes: dict[Path, int] = {}
+        self._mine = f"{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
+        self.refresh()
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def get(self, key: str) -> str | None:
+        """Return a text, or None."""
+        return self._texts.get(key)
+
+    def put(self, texts: dict[str, str]) -> None:
+        """Keep texts; those on their way to disk stay there when the process is killed."""
+        new = {key: text for key, text in texts.items() if self._texts.get(key) != text}
+        self._texts |= new
+        if self.folder is None or not new:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lines = "".join(json.dumps([key, text]) + "\n" for key, text in new.items())
+        with (self.folder / self._mine).open("ab") as file:
+            file.write(lines.encode("ascii"))
+
+    def refresh(self) -> None:
+        """Read what other processes have written since."""
+        for path in sorted(self.folder.glob("*.jsonl")) if self.folder else ():
+            if path.name != self._mine and path.stat().st_size > self._read_bytes.get(path, 0):
+                self._read(path)
+
+    def _read(self, path: Path) -> None:
+        start = self._read_bytes.get(path, 0)
+        with path.open("rb") as file:
+            file.seek(start)
+            added = file.read()
+        # What follows the last line end is still being written, or torn for ever.
+        whole = added[: added.rfind(b"\n") + 1]
+        self._read_bytes[path] = start + len(whole)
+        entries = [_read_line(line) for line in whole.split(b"\n") if line]
+        self._texts |= dict(entry for entry in entries if entry is not None)
+        if unreadable := entries.count(None):
+            _log.warning(
+                "%s: passing over %d unreadable lines; their texts will be made again",
+                path,
+                unreadable,
+            )
+
+
+def _read_line(line: bytes) -> tuple[str, str] | None:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    is_pair = isinstance(entry, list) and len(entry) == 2
+    if not is_pair or not all(isinstance(part, str) for part in entry):
+        return None
+    return entry[0], entry[1]
+
+
+class StoredEngine:
+    """An engine that asks the store first: the one place where systems ask a model for text.
+
+    Args:
+        engine: Decodes what is not there.
+        fingerprint: Hash of the engine's weights (`weights_fingerprint`).
+        store: Where texts are kept; None decodes everything every time.
+    """
+
+    def __init__(
+        self, engine: TextEngine, *, fingerprint: str, store: PerceptionStore | None = None
+    ) -> None:
+        self.engine = engine
+        self.fingerprint = fingerprint
+        self.store = store
+
+    def write(self, requests: Sequence[Request], decoding: Decoding) -> list[str]:
+        """Return what the model writes for each request.
+
+        Each text is in the store as soon as its batch is done, so that a kill loses one batch at
+        most.
+        """
+        store = PerceptionStore() if self.store is None else self.store
+        store.refresh()
+        keys = [self.key(request, decoding) for request in requests]
+        missing = {
+            key: request
+            for key, request in zip(keys, requests, strict=True)
+            if store.get(key) is None
+        }
+        names = list(missing)
+
+        def keep(made: Mapping[int, Generation]) -> None:
+            store.put({names[place]: generation.text for place, generation in made.items()})
+
+        self.engine.generate(list(missing.values()), decoding, keep=keep)
+        return [store.get(key) or "" for key in keys]
+
+    def key(self, request: Request, decoding: Decoding) -> str:
+        """Hash all that decides what the model writes."""
+        engine = self.engine
+        return content_key(
+            self.fingerprint, engine.fingerprint, engine.request_key(request), decoding.to_json()
+        )

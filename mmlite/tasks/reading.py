@@ -1,0 +1,120 @@
+"""Finding the answer in what a model wrote, before a task reads it."""
+
+import re
+from dataclasses import dataclass
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+_MARK = re.compile(r"(?i)\banswer\s*:")
+_ANSWER_IS = re.compile(r"(?i)\banswer\s+is\b\s*:?")
+_BOXED = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
+_TEXT_COMMAND = re.compile(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}")
+_END_MARKS = " \t\n*_`$\"'"
+
+_DENIED = re.compile(r"(?i)\bnot\s+(?:(?:option|choice)\s+)?\(?[a-z]\b\)?")
+_SEVERAL = re.compile(r"\b([A-Z])\)?\s*(?:\bor\b|\band\b|[,/&])\s*\(?([A-Z])\b(?!')")
+_ONLY_LETTER = re.compile(r"[(\[]?([A-Za-z])[)\]]?[.:,;!]?")
+_LETTER_AT_END = re.compile(r"(?:\b(?i:option|choice)\s*:?\s*\(?|\()([A-Za-z])\)?[.:;!]?$")
+_LETTER_SAID_RIGHT = re.compile(r"\b([A-Z])\)?\s+is\s+(?:the\s+)?(?:correct|right|best)\b")
+_LETTER_IN_MARKED = (
+    re.compile(r"\(([A-Za-z])\)"),
+    re.compile(r"\b(?i:option|choice)\s*:?\s*\(?([A-Z]\b|[a-z](?=\)|[.,;:]))"),
+    re.compile(r"\b([A-Z])[.):]\s"),
+    re.compile(r"^([a-z])[.):]\s"),
+    re.compile(r"^([A-Z])\s*(?:[,;]|-\s|because\b|since\b)"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The part of a model's text that is its answer.
+
+    Attributes:
+        text: One line, without bold marks, quotes and math around it.
+        marked: Whether the model said that it is the answer (`Answer:`, `the answer is`,
+            a box), or it is only the last line. Tasks read unmarked lines more strictly.
+    """
+
+    text: str
+    marked: bool
+
+    @property
+    def one_sentence(self) -> bool:
+        """Whether no sentence ends inside the text."""
+        return re.search(r"[.;?!]\s", self.text) is None
+
+
+def find_answer(text: str) -> Answer | None:
+    """Find the answer in a text.
+
+    What was written while thinking (up to `</think>`) is left out, and a thought that never
+    ended holds no answer. In what is left, the first of these counts: what follows the last
+    `Answer:` of any case, on its line or, if nothing follows there, on the next one; the last
+    box; what follows `answer is` in the last line; the last line.
+
+    Args:
+        text: All that the model wrote.
+
+    Returns:
+        The answer, or None if nothing is there.
+    """
+    lines = [line for line in _plain_lines(text) if line]
+    if not lines:
+        return None
+    marks = [number for number, line in enumerate(lines) if _MARK.search(line)]
+    if marks:
+        rest = _after(_MARK, lines[marks[-1]])
+        following = lines[marks[-1] + 1 :][:1]
+        return _answer(rest or "".join(following), marked=True)
+    boxes = _BOXED.findall("\n".join(lines))
+    if boxes:
+        return _answer(boxes[-1], marked=True)
+    return _answer(lines[-1], marked=_ANSWER_IS.search(lines[-1]) is not None)
+
+
+def _plain_lines(text: str) -> list[str]:
+    text = text.rpartition("</think>")[2]
+    if "<think>" in text:
+        return []
+    text = _TEXT_COMMAND.sub(r"\1", text).replace("**", "").replace("__", "")
+    return [line.strip() for line in text.splitlines()]
+
+
+def _after(pattern: re.Pattern[str], line: str) -> str:
+    ends = [match.end() for match in pattern.finditer(line)]
+    return line[ends[-1] :].strip(_END_MARKS) if ends else line
+
+
+def _answer(line: str, *, marked: bool) -> Answer | None:
+    boxes = _BOXED.findall(line)
+    text = _after(_ANSWER_IS, boxes[-1] if boxes else line).strip(_END_MARKS)
+    return Answer(text, marked) if text else None
+
+
+def read_letter(answer: Answer, num_letters: int) -> str | None:
+    """Read an option's letter, such as in `B`, `(b)`, `option b`, `B. blue`, `B is correct`.
+
+    A word that merely begins with a letter is none (`Based on ...`), nor is an article
+    (`A dog`), nor a letter that is denied (`not A`). Two different letters are unreadable.
+    An unmarked line has to be the letter, end in it, or say that it is correct: `B. blue` may
+    be an item of a list.
+
+    Args:
+        answer: Where to read.
+        num_letters: How many options there are; letters beyond them are none.
+
+    Returns:
+        The letter in upper case, or None.
+    """
+    letters = LETTERS[:num_letters]
+    text = _DENIED.sub("", answer.text).strip()
+    only = _ONLY_LETTER.fullmatch(text)
+    if only:
+        return only[1].upper() if only[1].upper() in letters else None
+    several = _SEVERAL.search(text)
+    if several and set(several.groups()) <= set(letters):
+        return None
+    patterns = (_LETTER_AT_END, _LETTER_SAID_RIGHT, *(_LETTER_IN_MARKED if answer.marked else ()))
+    found = {letter.upper() for pattern in patterns for letter in pattern.findall(text)}
+    found.intersection_update(letters)
+    return found.pop() if len(found) == 1 else None

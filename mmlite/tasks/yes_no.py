@@ -1,0 +1,62 @@
+"""Answers that are yes or no."""
+
+import re
+from typing import ClassVar
+
+from mmlite.records import Example
+from mmlite.tasks.base import Task, row_name
+from mmlite.tasks.reading import Answer, find_answer
+
+_MEANING = {"yes": "yes", "true": "yes", "no": "no", "false": "no"}
+_WORD = "yes|no|true|false"
+_FIRST = re.compile(rf"({_WORD})(?=\s*(?:$|[.,;:!]))")
+_FIRST_OF_MARKED = re.compile(rf"({_WORD})\b")
+_LAST = re.compile(rf"\b({_WORD})$")
+
+
+class YesNo(Task):
+    """Yes or no, also written true or false.
+
+    The word has to begin or end the answer; where both ends have one, they have to agree.
+
+    The row `there is a red box.`, answered `yes`, becomes the prompt
+    `there is a red box. answer.`:
+
+    >>> row = Example(id="0", turns=(), question="there is a red box.", answers=("yes",))
+    >>> YesNo().judge("True.", row)
+    ('yes', 1.0)
+    >>> YesNo().judge("Answer: No, there is none", row)
+    ('no', 0.0)
+    >>> YesNo().judge("Nothing is red", row)
+    (None, 0.0)
+    """
+
+    name: ClassVar[str] = "yes_no"
+
+    def golds(self, example: Example) -> tuple[str, ...]:
+        """Return the answers as `yes` or `no`."""
+        golds = []
+        for answer in self.answers(example):
+            word = answer.strip(" .").lower()
+            if word not in _MEANING:
+                raise ValueError(
+                    f"{row_name(example)}: got answer {answer!r}, allowed: {', '.join(_MEANING)}; "
+                    f"use task short_answer for other words"
+                )
+            golds.append(_MEANING[word])
+        return tuple(golds)
+
+    def parse(self, text: str, example: Example) -> str | None:
+        """Return `yes` or `no`."""
+        answer = find_answer(text)
+        found = _words(answer) if answer else set()
+        return found.pop() if len(found) == 1 else None
+
+
+def _words(answer: Answer) -> set[str]:
+    text = answer.text.lower().strip(" .,;:!\"'`*_()")
+    text = re.sub(r"\b(?:not|isn't)\s+(?:true|correct)\b", "false", text)
+    text = re.sub(r"\b(?:not|isn't)\s+false\b", "true", text)
+    first = (_FIRST_OF_MARKED if answer.marked else _FIRST).match(text)
+    last = _LAST.search(text) if answer.marked or answer.one_sentence else None
+    return {_MEANING[match[1]] for match in (first, last) if match}

@@ -1,0 +1,196 @@
+"""A wrong key, class or value stops with one message: what was given and what is allowed."""
+
+import re
+
+import pytest
+from cli.commands import RUN, yaml_file
+
+SOURCE = (
+    "data:\n  init_args:\n    train:\n      - source:\n          class_path: data_modules.sources."
+)
+
+
+@pytest.mark.parametrize(
+    ("flag", "told"),
+    [
+        (["--seed_everythin", "1"], "got key 'seed_everythin', .*did you mean seed_everything?"),
+        (["--trainer.max_stepz", "3"], "trainer: got key 'max_stepz', .*did you mean max_steps?"),
+        (
+            ["--model.init_args.trainabl", "[projector]"],
+            "model.init_args: got key 'trainabl', allowed: language, .*did you mean trainable?",
+        ),
+        (
+            ["--processor.init_args.image.size_pxx", "3"],
+            "processor.init_args.image: got key 'size_pxx', allowed: size_px, grid_rows, .*"
+            "did you mean size_px?",
+        ),
+        (
+            ["--model.class_path", "mmlite.stages.ExtractionTunin"],
+            "model.class_path: got 'mmlite.stages.ExtractionTunin', which does not exist, "
+            "allowed: .*did you mean mmlite.stages.ExtractionTuning?",
+        ),
+        (["--trainer.max_steps", "many"], "trainer.max_steps: got many, allowed: int; correct it"),
+        (["--trainer.max_steps"], "--trainer.max_steps: got no value, allowed: one value"),
+        (["extra"], "got 'extra', allowed: options that begin with --"),
+        (["--ckpt_path", "no.ckpt"], "ckpt_path: got no.ckpt, which does not exist, allowed"),
+        (["--run", ""], "run: got nothing, allowed: a folder for the run; give --run"),
+        (["--run", "/dev/null/run"], "run: got /dev/null/run, which cannot be written"),
+        (["--trainer.accelerator", "tpu"], "trainer: .*; change that key of trainer"),
+        (["--trainer.strategy", "dpp"], "invalid strategy name: `strategy='dpp'`"),
+        (
+            ["--processor.init_args.image.size_px", "0"],
+            "processor.image: got size_px 0, .*allowed: 1 or more each",
+        ),
+        (
+            ["--model.init_args.decoding.max_new_tokens", "0"],
+            "decoding: max_new_tokens: got 0, allowed: 1 or more",
+        ),
+        (
+            ["--data.init_args.budget.batch_size", "0"],
+            "data.budget.batch_size: got 0, allowed: 1 or more",
+        ),
+        (["--data.init_args.prompts", "micra"], "got 'micra'"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_wrong_flag(flag, told, refused):
+    shown = refused([*RUN, *flag])
+    assert re.search(told, shown), shown
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("seed_everythin: 1\n", "got key 'seed_everythin' in .*given.yaml, .*mean seed_everything"),
+        (
+            "trainer:\n  max_stepz: 3\n",
+            "trainer: got key 'max_stepz' in .*given.yaml, .*did you mean max_steps?",
+        ),
+        (
+            "model:\n  init_args:\n    trainabl: [x]\n",
+            "model.init_args: got key 'trainabl' in .*given.yaml, .*did you mean trainable?",
+        ),
+        (
+            "model:\n  init_argz:\n    trainable: [x]\n",
+            "model: got key 'init_argz' in .*, allowed: class_path, init_args; did you mean",
+        ),
+        (
+            "processor:\n  init_args:\n    image:\n      size_pxx: 3\n",
+            "processor.init_args.image: got key 'size_pxx' in .*did you mean size_px?",
+        ),
+        (
+            "processor:\n  init_args:\n    tokenizer:\n      init_args:\n        num_being: 3\n",
+            "processor.init_args.tokenizer.init_args: got key 'num_being' in .*num_beings, seed",
+        ),
+        (
+            "model:\n  init_args:\n    schedule:\n      warmup_fractio: 0.1\n",
+            "model.init_args.schedule: got key 'warmup_fractio' .*did you mean warmup_fraction?",
+        ),
+        (
+            "model:\n  init_args:\n    optimizer:\n      class_path: torch.optim.AdamW\n"
+            "      init_args: {lrr: 0.1}\n",
+            "model.init_args.optimizer.init_args: got key 'lrr' .*allowed: lr, betas, .*mean lr?",
+        ),
+        (
+            f"{SOURCE}MicroWorld\n          init_args: {{num_imagez: 3}}\n",
+            r"data.init_args.train\[0\].source.init_args: got key 'num_imagez' in .*given.yaml, "
+            "allowed: num_images, .*did you mean num_images?",
+        ),
+        (
+            f"{SOURCE}MicroText\n      - source:\n          class_path: "
+            "data_modules.sources.MicroWorld\n          init_args: {world: {max_object: 3}}\n",
+            r"data.init_args.train\[1\].source.init_args.world: got key 'max_object' in .*"
+            "did you mean max_objects?",
+        ),
+        (
+            "data:\n  init_args:\n    train:\n      - sourc: {class_path: x.Y}\n",
+            r"data.init_args.train\[0\]: got key 'sourc' .*allowed: source, weight, limit, replay",
+        ),
+        (
+            "trainer:\n  callbacks:\n    - class_path: callbacks.SamplePanel\n"
+            "      init_args: {num_sample: 3}\n",
+            r"trainer.callbacks\[0\].init_args: got key 'num_sample' in .*mean num_samples?",
+        ),
+        (
+            "trainer:\n  strategy:\n    class_path: lightning.pytorch.strategies.DDPStrategy\n"
+            "    init_args: {process_group_backen: gloo}\n",
+            "trainer.strategy.init_args: got key 'process_group_backen' .*process_group_backend",
+        ),
+    ],
+)
+def test_typo_in_a_key(text, told, refused, tmp_path):
+    shown = refused([*RUN, *yaml_file(tmp_path, text)])
+    assert re.search(told, shown), shown
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "model:\n  class_path: mmlite.stagez.ExtractionTuning\n",
+            "model.class_path: got 'mmlite.stagez.ExtractionTuning', which does not exist, "
+            "allowed: .*did you mean mmlite.stages.ExtractionTuning?|correct the class path",
+        ),
+        (
+            "model:\n  class_path: mmlite.models.TimmVision\n",
+            "model.class_path: got 'mmlite.models.TimmVision', which is no Stage, allowed: "
+            "mmlite.stages.BoxPretraining, .*; correct the class path",
+        ),
+        (
+            "data:\n  class_path: data_modules.ExtractionDat\n",
+            "data.class_path: got .*did you mean data_modules.ExtractionData?",
+        ),
+        (
+            f"{SOURCE}MicroWorl\n",
+            r"data.init_args.train\[0\].source.class_path: got 'data_modules.sources.MicroWorl', "
+            ".*did you mean data_modules.sources.MicroWorld?",
+        ),
+        (
+            "model:\n  init_args:\n    language:\n"
+            "      class_path: mmlite.models.NewLanguageMode\n",
+            "model.init_args.language.class_path: .*did you mean mmlite.models.NewLanguageModel?",
+        ),
+        (
+            "trainer:\n  callbacks:\n    - class_path: callbacks.Throughpu\n",
+            r"trainer.callbacks\[0\].class_path: got .*did you mean callbacks.Throughput?",
+        ),
+        ("model:\n  class_path: 3\n", "model"),
+    ],
+)
+def test_unknown_class(text, told, refused, tmp_path):
+    shown = refused([*RUN, *yaml_file(tmp_path, text)])
+    assert re.search(told, shown), shown
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("trainer:\n  max_steps: many\n", "trainer.max_steps: got many in .*, allowed: int"),
+        (
+            "processor:\n  init_args:\n    image: {size_px: big}\n",
+            "processor.init_args.image.size_px: got big in .*given.yaml, allowed: int; correct it",
+        ),
+        (
+            "processor:\n  init_args:\n    image: {fit: squeeze}\n",
+            "processor.init_args.image.fit: got squeeze in .*, allowed: stretch, pad",
+        ),
+        (
+            "model:\n  init_args:\n    lr_scale: 3\n",
+            r"model.init_args.lr_scale: got 3 .*, allowed: dict\[str, float\], null",
+        ),
+        (
+            f"{SOURCE}MicroWorld\n          init_args: {{num_images: some}}\n",
+            r"data.init_args.train\[0\].source.init_args.num_images: got some in .*, allowed: int",
+        ),
+        (
+            f"{SOURCE}MicroText\n        weight: -1\n",
+            r"data.train \(micro-text\): weight: got -1.0, allowed: above 0",
+        ),
+        ("trainer: [1\n", "given.yaml line 2: is no YAML, .*; correct that line"),
+        ("- a\n", "given.yaml: got a list, allowed: a mapping of keys"),
+        ("processor: ../gone.yaml\n", "processor: got '../gone.yaml' in .*, but there is no such"),
+    ],
+)
+def test_wrong_value(text, told, refused, tmp_path):
+    shown = refused([*RUN, *yaml_file(tmp_path, text)])
+    assert re.search(told, shown), shown

@@ -1,0 +1,75 @@
+"""A wrong study stops before anything is started, with one message."""
+
+import re
+
+import pytest
+from cli.commands import EXPERIMENTS
+
+from mmlite.cli.main import main
+
+STUDY = (EXPERIMENTS / "micro" / "study.yaml").read_text().replace("[../", f"[{EXPERIMENTS}/")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("sizes: [a, b, c, d]", "size: [a]", "study: got no sizes; a study needs name, title"),
+        ("seeds: [0]", "seedz: [0]", r"study: got \['seedz'\], allowed: .*; did you mean seeds?"),
+        ("each: size", "each: sice", "runs.language.each: got 'sice', allowed: size"),
+        ("vision.yaml]", "visoin.yaml]", "runs.vision.config: got 'visoin.yaml', but there is no"),
+        (
+            "{vision: vision, language:",
+            "{vision: visio, language:",
+            "init_from.vision: got 'visio'",
+        ),
+        ("reasoner: language", "reasoner: langage", "evaluation.runs.reasoner: got run 'langage'"),
+        ("perceiver: blind", "perceiver: blnd", "perceiver: got 'blnd', allowed: extract, caption"),
+        ("split: test", "split: train", "split: got 'train', allowed: validation, test"),
+        ("workers: 2", "workers: 0", "workers: got 0, allowed: 1 or more"),
+        ("workers: 2", "workers: two", "workers: got 'two', allowed: int"),
+        ("evaluation:", "evaluation: [", "is no YAML"),
+        ("held_out_per_kind: 100", "held_out_per_kid: 100", "held_out_per_kid.*held_out_per_kind"),
+    ],
+)
+def test_wrong_study(old, new, told, tmp_path, capsys):
+    assert old in STUDY
+    for file in (EXPERIMENTS / "micro").rglob("*.yaml"):
+        link = tmp_path / file.relative_to(EXPERIMENTS / "micro")
+        link.parent.mkdir(exist_ok=True)
+        link.symlink_to(file)
+    path = tmp_path / "mine.yaml"
+    path.write_text(STUDY.replace(old, new))
+    assert main(["study", str(path), "--out", str(tmp_path / "out")]) == 2
+    shown = capsys.readouterr().err
+    assert re.search(told, shown), shown
+    assert len(shown.splitlines()) <= 4
+    assert not (tmp_path / "out").exists(), "nothing is started"
+
+
+def test_missing_study(capsys):
+    given = str(EXPERIMENTS / "micro" / "stduy.yaml")
+    assert main(["study", given]) == 2
+    shown = capsys.readouterr().err
+    assert "stduy.yaml, but there is no such file; did you mean" in shown
+    assert "study.yaml?" in shown
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--worker", "2"], "got key 'worker', allowed: .*did you mean workers?"),
+        (["--workers", "0"], "--workers: got 0, allowed: 1 or more"),
+        (["--seeds", "one"], "seeds: got .*one.*, allowed: .*int"),
+    ],
+)
+def test_wrong_options_of_a_study(options, told, capsys):
+    assert main(["study", str(EXPERIMENTS / "micro" / "study.yaml"), *options]) == 2
+    shown = capsys.readouterr().err
+    assert re.search(told, shown), shown
+
+
+def test_report_of_an_empty_folder(tmp_path, capsys):
+    assert main(["report", str(tmp_path)]) == 1
+    shown = capsys.readouterr().err
+    assert str(tmp_path) in shown
+    assert len(shown.splitlines()) <= 4

@@ -1,0 +1,132 @@
+"""Bad rows of every kind: a run stops at them, or leaves them out with a count, a list, a cap."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tiny import png, tiny_processor, tiny_stage, tiny_trainer
+
+from data_modules import BadRows, Mixed, TextData
+from data_modules.batching import BatchBudget
+from data_modules.sources import Source
+from mmlite.records import Example, ImageRef, Turn
+
+KINDS = ("unreadable_image", "wrong_placeholders", "empty_answer", "too_long", "malformed")
+
+
+def example(name: str, *, text="<image>what ?", answer="red .", data: bytes | None = None):
+    turns = (Turn("user", text), Turn("assistant", answer, trained=True))
+    images = () if data is None else (ImageRef(data=data),)
+    return Example(name, turns, images, source="rows", row=int(name[-1]))
+
+
+BAD = {
+    "unreadable_image": example("r0", data=png(0)[:150]),
+    "wrong_placeholders": example("r1", text="no image", data=png(1)),
+    "empty_answer": example("r2", answer=" ", data=png(2)),
+    "too_long": example("r3", text="red " * 200),
+    "malformed": Example("r4", (), source="rows", row=4),
+}
+GOOD = [example(f"good{n}", data=png(n)) for n in range(5)]
+
+
+class Rows(Source):
+    name = "rows"
+
+    def __init__(self, examples):
+        self.examples = examples
+
+    def rows(self, split):
+        return [(e,) for e in self.examples]
+
+
+def module(examples, policy: BadRows, *, workers: int = 0, **budget) -> TextData:
+    budget = BatchBudget(**{"batch_size": 3, **budget})
+    train = [Mixed(Rows(examples))]
+    return TextData(
+        tiny_processor(), train=train, bad_rows=policy, num_workers=workers, budget=budget
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "workers"), [*((kind, 0) for kind in KINDS), ("unreadable_image", 1)]
+)
+def test_each_kind_stops_a_run_with_one_message_or_is_left_out(kind, workers):
+    rows = [*GOOD, BAD[kind]]
+    with pytest.raises(
+        ValueError, match=rf"rows row \d.*data\.bad_rows\.{kind} is fail; "
+    ) as error:
+        list(module(rows, BadRows(), workers=workers).train_dataloader())
+    assert "Traceback" not in str(error.value)
+    data = module(rows, replace(BadRows(), **{kind: "skip"}), workers=workers)
+    assert sum(len(batch.input_ids) for batch in data.train_dataloader()) == len(GOOD)
+    assert data.bad_rows.counts == {kind: 1}
+
+
+def test_an_image_where_an_assistant_speaks_is_a_wrong_placeholder():
+    turns = (Turn("user", "look"), Turn("assistant", "<image>", trained=True))
+    row = Example("r9", turns, (ImageRef(data=png(0)),), source="rows", row=9)
+    with pytest.raises(ValueError, match=r"rows row 9 \(r9\): turn 1: got <image> in what the ass"):
+        list(module([row], BadRows()).train_dataloader())
+
+
+def test_the_cap_stops_a_run_and_counts_each_row_once():
+    rows = [BAD["too_long"], BAD["malformed"], *GOOD]
+    policy = {"too_long": "skip", "malformed": "skip"}
+    data = module(rows, replace(BadRows(max_skipped=2), **policy))
+    loader = data.train_dataloader()
+    for _ in range(3):  # epochs
+        assert sum(len(batch.input_ids) for batch in loader) == len(GOOD)
+    assert len(data.bad_rows) == 2
+    with pytest.raises(
+        ValueError, match=r"max_skipped allows 1, and so many .* before: 1 [a-z_]+;"
+    ):
+        list(module(rows, replace(BadRows(max_skipped=1), **policy)).train_dataloader())
+
+
+@pytest.mark.parametrize("packed", [{}, {"pack_tokens": 40}], ids=["padded", "packed"])
+def test_a_batch_of_lost_images_alone_is_still_a_batch(packed):
+    rows = [example(f"r{n}", data=png(n)[:150]) for n in range(3)]
+    data = module(rows, BadRows(unreadable_image="skip"), batch_size=3, **packed)
+    (batch,) = data.train_dataloader()
+    assert (batch.num_supervised, len(batch.tile_order)) == (0, 0)
+    stage = tiny_stage(processor=data.processor)
+    stage.configure_model()
+    total, count = stage.loss(batch)
+    assert (total.item(), count) == (0, 0)
+
+
+def test_lost_images_leave_their_neighbors_in_a_packed_row():
+    rows = [*GOOD, BAD["unreadable_image"]]
+    data = module(rows, BadRows(unreadable_image="skip"), pack_tokens=200)
+    (batch,) = data.train_dataloader()
+    assert (batch.num_sequences, len(batch.tile_order)) == (5, 5)
+
+
+def test_the_list_is_in_the_run_and_goes_on_when_resumed(tmp_path: Path):
+    rows = [BAD["too_long"], *GOOD, BAD["unreadable_image"]]
+    policy = BadRows(too_long="skip", unreadable_image="skip")
+    data = module(rows, policy)
+    trainer = tiny_trainer(tmp_path, max_steps=2, max_epochs=-1)
+    trainer.fit(tiny_stage(processor=data.processor), data)
+    listed = [json.loads(line) for line in (tmp_path / "bad_rows.jsonl").read_text().splitlines()]
+    assert {row["problem"] for row in listed} == {"too_long", "unreadable_image"}
+    assert all("rows row" in row["message"] for row in listed)
+    again = module(rows, policy)
+    again.load_state_dict(data.state_dict())
+    again.bad_rows.write_to(tmp_path / "again", 1)
+    copy = tmp_path / "again" / "bad_rows.1.jsonl"
+    assert [json.loads(line) for line in copy.read_text().splitlines()] == listed
+
+
+def test_whether_the_number_of_batches_is_known():
+    assert len(module(GOOD, BadRows()).train_dataloader()) == 2
+    with pytest.raises(TypeError, match="depends on what is in them"):
+        len(module(GOOD, BadRows(too_long="skip")).train_dataloader())
+    assert len(module(GOOD, BadRows(too_long="skip", max_skipped=0)).train_dataloader()) == 2
+
+
+def test_a_negative_cap_is_refused():
+    with pytest.raises(ValueError, match=r"bad_rows\.max_skipped: got -1, allowed: 0 or more"):
+        BadRows(max_skipped=-1)

@@ -1,0 +1,69 @@
+"""Sizes and overlays on top of runs, and `debug` trained for real."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from experiments.headers import EXPERIMENTS, ROOT, built, parsed
+
+from mmlite.cli.main import main
+from mmlite.models import count_non_embedding
+
+MICRO = EXPERIMENTS / "micro"
+SIZES = sorted((MICRO / "sizes").glob("*.yaml"))
+OVERLAYS = sorted((EXPERIMENTS / "overlays").glob("*.yaml"))
+
+
+def files(*names: str | Path) -> list[str]:
+    return [part for name in ("base.yaml", *names) for part in ("-c", str(EXPERIMENTS / name))]
+
+
+@pytest.fixture(autouse=True)
+def at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+def test_sizes_span_a_factor_of_thirty(tmp_path: Path) -> None:
+    counts = []
+    for size in SIZES:
+        cli = built(["fit", *files("micro/language.yaml", size)], tmp_path / size.stem)
+        language = cli.model.language(cli.model.processor.vocabulary_size)
+        counts.append(count_non_embedding(language))
+    assert len(counts) >= 4
+    assert counts == sorted(counts)
+    assert counts[-1] > 30 * counts[0]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.stem)
+def test_overlay_goes_on_top_of_a_run(overlay: Path, tmp_path: Path) -> None:
+    arguments = ["fit", *files("micro/extraction.yaml", "micro/sizes/a.yaml")]
+    before = parsed([*arguments, "--run", str(tmp_path)])
+    after = parsed([*arguments, "-c", str(overlay), "--run", str(tmp_path)])
+    assert after["trainer"]["callbacks"][:8] == before["trainer"]["callbacks"][:8]
+    assert after["model"] == before["model"], "an overlay says where and how long, never what"
+    assert after["data"]["class_path"] == before["data"]["class_path"]
+    assert after["trainer"] != before["trainer"]
+    head = overlay.read_text().split("trainer:")[0]
+    assert f"-c experiments/overlays/{overlay.name}" in head, "it says how it is given"
+
+
+@pytest.mark.parametrize("name", ["ddp", "fsdp"])
+def test_overlay_of_two_processes_builds_its_strategy(name: str, tmp_path: Path) -> None:
+    arguments = files("micro/extraction.yaml", "micro/sizes/a.yaml", f"overlays/{name}.yaml")
+    cli = built(["fit", *arguments, "--trainer.accelerator", "cpu"], tmp_path)
+    kinds = {"ddp": "DDPStrategy", "fsdp": "ModelParallelStrategy"}
+    assert type(cli.trainer.strategy).__name__ == kinds[name]
+    assert cli.trainer.num_devices == 2
+
+
+@pytest.mark.parametrize("run", ["language", "vision", "extraction"])
+def test_debug_trains_two_steps(run: str, tmp_path: Path) -> None:
+    names = [f"micro/{run}.yaml", *([] if run == "vision" else ["micro/sizes/a.yaml"])]
+    arguments = ["fit", *files(*names, "overlays/debug.yaml"), "--run", str(tmp_path)]
+    if run == "extraction":
+        arguments += ["--model.init_args.init_from", "null"]
+    assert main(arguments) == 0
+    assert json.loads((tmp_path / "throughput.json").read_text())["steps"] == 2
+    assert (tmp_path / "weights.safetensors").is_file()
+    assert not torch.is_anomaly_enabled(), "detect_anomaly ends with the run"

@@ -1,0 +1,114 @@
+"""Published language models and tokenizers from local folders, without a network."""
+
+# pyright: reportOptionalMemberAccess=false, reportArgumentType=false, reportCallIssue=false
+# Language models have tables and heads.
+
+import socket
+
+import huggingface_hub.constants
+import pytest
+import torch
+from real_folders import SIGLIP, SIGLIP_ARGS, qwen_tokenizer, save_qwen, save_siglip
+from transformers import AutoModelForCausalLM
+
+from mmlite.models import PretrainedLanguageModel, TimmVision
+from mmlite.stages.weights import full_state, load_part, save_weights
+from mmlite.tokenizers import pretrained_tokenizer
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    """Online as far as libraries know, but every attempt to connect is an error."""
+
+    def refuse(*args, **kwargs):
+        raise AssertionError(f"tried to connect: {args}")
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    with pytest.raises(AssertionError, match="tried to connect"):
+        socket.create_connection(("localhost", 1))
+
+
+def test_local_folders_and_files_need_no_network(tmp_path, no_network):
+    folder = str(save_qwen(tmp_path / "qwen"))
+    weights = save_siglip(tmp_path / "siglip.safetensors")
+    tokenizer = pretrained_tokenizer(folder)
+    PretrainedLanguageModel(len(tokenizer), folder)
+    TimmVision(SIGLIP, weights=str(weights), feature_layer=-2, model_args=SIGLIP_ARGS)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_embeddings_and_head_grow_by_the_mean_of_their_rows(tmp_path, tied):
+    folder = save_qwen(tmp_path / "qwen", tied=tied)
+    before = AutoModelForCausalLM.from_pretrained(folder)
+    grown = PretrainedLanguageModel(323, str(folder))
+    again = PretrainedLanguageModel(323, str(folder))
+    head = grown.model.get_output_embeddings().weight
+    for table, old in (
+        (grown.table, before.get_input_embeddings().weight),
+        (head, before.get_output_embeddings().weight),
+    ):
+        assert table.shape == (323, 16)
+        assert torch.equal(table[:320], old)
+        torch.testing.assert_close(table[320:], old.mean(dim=0).expand(3, 16))
+    assert (head is grown.table) is tied
+    assert grown.model.config.tie_word_embeddings is tied
+    for name, tensor in grown.state_dict().items():  # nothing is drawn
+        assert torch.equal(again.state_dict()[name], tensor), name
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_grown_models_are_handed_over(tmp_path, tied):
+    folder = save_qwen(tmp_path / "qwen", tied=tied)
+    trained = PretrainedLanguageModel(323, str(folder))
+    with torch.no_grad():
+        for parameter in trained.parameters():
+            parameter.add_(1.0)
+    state = {f"language.{name}": tensor for name, tensor in full_state(trained).items()}
+    assert any("lm_head" in name for name in state) is not tied
+    save_weights(state, tmp_path / "weights.safetensors")
+    again = PretrainedLanguageModel(323, str(folder))
+    loaded = load_part(again, "language", tmp_path / "weights.safetensors")
+    assert (loaded.missing, loaded.unexpected) == ((), ())
+    for name, tensor in trained.state_dict().items():
+        assert torch.equal(again.state_dict()[name], tensor), name
+
+
+def test_a_smaller_tokenizer_leaves_the_tables_as_they_are(tmp_path):
+    folder = save_qwen(tmp_path / "qwen")
+    assert PretrainedLanguageModel(310, str(folder)).table.shape == (320, 16)
+
+
+def test_an_unknown_attention_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"language\.attention: got 'fast', allowed: sdpa, eager"):
+        PretrainedLanguageModel(320, str(save_qwen(tmp_path / "qwen")), attention="fast")
+
+
+def test_an_image_token_is_added_where_it_is_missing(tmp_path):
+    tokenizer = qwen_tokenizer()
+    tokenizer.save_pretrained(tmp_path / "without")
+    found = pretrained_tokenizer(str(tmp_path / "without"))
+    assert len(found) == len(tokenizer) + 1
+    number = found.convert_tokens_to_ids("<image>")
+    assert number == len(tokenizer)
+    assert found("a<image>\n")["input_ids"].count(number) == 1
+    assert found.decode([number], skip_special_tokens=True) == ""
+    found.save_pretrained(tmp_path / "with")
+    assert len(pretrained_tokenizer(str(tmp_path / "with"))) == len(found)
+    assert len(pretrained_tokenizer(str(tmp_path / "without"), "<|im_start|>")) == len(tokenizer)
+
+
+def test_chat_templates_and_special_tokens_come_along(tmp_path):
+    tokenizer = qwen_tokenizer()
+    tokenizer.save_pretrained(tmp_path)
+    found = pretrained_tokenizer(str(tmp_path))
+    assert found.chat_template == tokenizer.chat_template
+    assert (found.eos_token, found.pad_token) == ("<|im_end|>", "<|endoftext|>")
+
+
+def test_a_folder_without_a_tokenizer_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"tokenizer\.name: got .*none.*there is no such folder"):
+        pretrained_tokenizer(str(tmp_path / "none"))
+    with pytest.raises(ValueError, match=r"tokenizer\.name: got .*cannot be loaded .*allowed: a l"):
+        pretrained_tokenizer(str(tmp_path))

@@ -1,0 +1,60 @@
+"""How long a run is, and what is assumed of data that cannot be read."""
+
+import pytest
+from tiny import TinyData
+
+from mmlite.plan import Assumption, Run, assumed_sample, length_of, read_sample
+
+
+def test_steps_or_epochs_whichever_end_first(processor):
+    data = TinyData(processor, number=40, batch_size=4)
+    sample = read_sample(data, processor, num_batches=3)
+    assert sample.batches_per_epoch == 10
+    assert length_of({"max_steps": 7, "max_epochs": -1}, sample, processes=1) == Run(7, 1)
+    assert length_of({"max_steps": -1, "max_epochs": 2}, sample, processes=1) == Run(20, 1)
+    assert length_of({"max_steps": 15, "max_epochs": 2}, sample, processes=2) == Run(10, 1)
+    settings = {"max_epochs": 1, "accumulate_grad_batches": 5, "limit_train_batches": 0.5}
+    assert length_of(settings, sample, processes=1) == Run(1, 5)
+
+
+def test_a_run_without_an_end_is_refused(processor):
+    data = TinyData(processor, number=8, batch_size=4, max_batch_tokens=64)
+    sample = read_sample(data, processor, num_batches=1)
+    message = r"trainer\.max_steps: got -1 and an epoch of unknown length, allowed: 1 or more"
+    with pytest.raises(ValueError, match=message):
+        length_of({"max_steps": -1, "max_epochs": 1}, sample, processes=1)
+
+
+def test_a_sample_has_the_counts_of_its_batches(processor):
+    data = TinyData(processor, number=8, batch_size=4)
+    batches = list(data.train_dataloader())
+    sample = read_sample(data, processor, num_batches=9)
+    assert sample.num_batches == 2
+    assert sample.mean["supervised_tokens"] == sum(b.num_supervised for b in batches) / 2
+    assert sample.mean["images"] == sum(len(b.tile_order) for b in batches) / 2
+    sizes = [b.input_ids.numel() for b in batches]
+    assert sample.mean["padded_tokens"] == sum(sizes) / 2
+    assert sample.largest.input_ids.numel() == max(sizes)
+
+
+def test_an_assumed_batch_is_as_large_as_the_budget_allows(processor):
+    assumption = Assumption(examples=120, text_tokens=20, supervised_tokens=10)
+    sample = assumed_sample(processor, assumption, {"batch_size": 6}, reason="no file")
+    assert (sample.origin, sample.note) == ("assumed", "6 equal examples a batch (no file)")
+    assert sample.mean["rows"] == 6
+    assert sample.mean["images"] == 6
+    assert sample.mean["supervised_tokens"] == pytest.approx(60, abs=12)  # and the turn's end
+    assert sample.batches_per_epoch == 20
+    length = sample.largest.input_ids.shape[1]
+    assert length == pytest.approx(20 + 4, abs=6)  # its image has four tokens
+    few = assumed_sample(
+        processor, assumption, {"batch_size": 6, "max_batch_tokens": 2 * length}, reason=""
+    )
+    assert few.mean["rows"] == 2
+
+
+def test_impossible_assumptions_are_refused():
+    with pytest.raises(ValueError, match=r"assumed\.examples: got 0, .*; assumed\.images: got -1"):
+        Assumption(examples=0, images=-1)
+    with pytest.raises(ValueError, match=r"supervised_tokens: got 9, allowed: less than .* 9"):
+        Assumption(text_tokens=9, supervised_tokens=9)

@@ -1,0 +1,59 @@
+"""The memory that is planned is the memory that training takes, within a fifth."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmlite.cli import main
+
+ROOT = Path(__file__).resolve().parents[2]
+RUN = """\
+model:
+  init_args:
+    language:
+      class_path: mmlite.models.NewLanguageModel
+      init_args:
+        config: {hidden_size: 512, num_hidden_layers: 4, num_attention_heads: 8,
+          num_key_value_heads: 4, head_dim: 64, intermediate_size: 2048}
+    optimizer: {class_path: torch.optim.AdamW, init_args: {lr: 0.001}}
+data:
+  init_args:
+    budget: {batch_size: 16, window_batches: 1}
+trainer:
+  max_steps: 2
+  callbacks: []
+  logger: false
+  limit_val_batches: 0
+  enable_checkpointing: false
+  enable_progress_bar: false
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads memory as Linux tells it")
+def test_planned_memory_is_measured_memory(tmp_path, capsys):
+    (tmp_path / "run.yaml").write_text(RUN)
+    experiments = ROOT / "experiments"
+    options = [
+        *("-c", str(experiments / "base.yaml")),
+        *("-c", str(experiments / "micro" / "language.yaml")),
+        *("-c", str(tmp_path / "run.yaml"), "--run", str(tmp_path / "run")),
+    ]
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("measure_run.py")), *options],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    measured = json.loads(done.stdout.splitlines()[-1])["rise"]
+    assert main(["plan", *options, "--sample-batches", "2", "--json"]) == 0
+    memory = json.loads(capsys.readouterr().out)["memory"]
+    assert measured > 500e6, "the model is what takes the memory, not the program"
+    assert memory["total"] == pytest.approx(measured, rel=0.2)

@@ -1,0 +1,97 @@
+"""A step that is run by shapes counts what the same step counts when it is run for real."""
+
+import pytest
+import torch
+from tiny import tiny_examples, tiny_processor, tiny_stage
+from torch.utils.flop_counter import FlopCounterMode
+
+from mmlite.plan import Simulation, build_weightless, trace_step
+from mmlite.stages import LanguagePretraining
+
+ADAM = torch.optim.AdamW
+
+
+def traced(stage, batch, precision="32-true"):
+    simulation = Simulation()
+    build_weightless(stage, simulation, precision=precision)
+    return trace_step(stage, simulation, batch, precision=precision)
+
+
+def test_parameters_are_those_of_the_real_model(stage, batch, processor):
+    real = tiny_stage(processor=processor)
+    real.configure_model()
+    traced(stage, batch)
+    assert stage.part_rows == real.part_rows
+
+
+def test_gradients_and_states_have_the_size_of_what_learns(stage, batch):
+    trace = traced(stage, batch)
+    learnt = sum(4 * row.trainable for row in stage.part_rows)
+    assert trace.gradients == learnt
+    assert trace.optimizer == 2 * learnt  # AdamW: two moments
+    assert trace.peak.alone["gradients"] >= learnt
+
+
+def test_nothing_of_a_frozen_part_learns(batch, processor):
+    stage = tiny_stage(processor=processor, optimizer=ADAM, trainable=["projector"])
+    trace = traced(stage, batch)
+    (projector,) = [row for row in stage.part_rows if row.part == "projector"]
+    assert trace.gradients == 4 * projector.parameters
+
+
+def test_operations_are_those_of_the_real_step(stage, batch, processor):
+    trace = traced(stage, batch)
+    real = tiny_stage(processor=processor, optimizer=ADAM)
+    real.configure_model()
+    with FlopCounterMode(display=False) as counter:
+        loss, _ = real.loss(batch)
+        loss.backward()
+    assert sum(trace.flops.values()) == counter.get_total_flops()
+    assert trace.recomputed == 0
+
+
+def test_operations_follow_the_usual_formula():
+    """6 per weight and token, 12 per layer, head size and pair of tokens (arXiv:2204.02311, B)."""
+    processor = tiny_processor()
+    stage = tiny_stage(LanguagePretraining, processor=processor, optimizer=ADAM)
+    stage.vision = stage.projector = None
+    batch = processor.collate([processor.encode_example(e) for e in tiny_examples(6)[2::3]])
+    trace = traced(stage, batch)
+    rows, length = batch.input_ids.shape
+    block = 4 * 16 * 16 + 3 * 16 * 32
+    assert trace.flops["language"] == 6 * 2 * block * rows * length
+    # The attention of the backward pass makes its scores again: 14 in place of 12.
+    assert trace.flops["attention"] == pytest.approx(12 * 2 * 16 * rows * length**2, rel=1 / 6)
+    assert trace.flops["head"] == 6 * batch.num_supervised * 16 * processor.vocabulary_size
+
+
+def test_longer_batches_need_more_of_what_grows_with_them(processor):
+    examples = tiny_examples(12)
+    small, large = (
+        traced(
+            tiny_stage(processor=processor, optimizer=ADAM),
+            processor.collate([processor.encode_example(e) for e in examples[:number]]),
+        ).peak.alone
+        for number in (3, 12)
+    )
+    for term in ("activations", "logits", "images"):
+        assert large[term] > 2 * small[term]
+    for term in ("weights", "gradients", "optimizer"):
+        assert large[term] == pytest.approx(small[term], rel=0.2)
+
+
+def test_half_precision_halves_weights_and_mixed_copies_them(processor, batch):
+    full, half, mixed = (
+        traced(tiny_stage(processor=processor, optimizer=ADAM), batch, precision)
+        for precision in ("32-true", "bf16-true", "bf16-mixed")
+    )
+    assert sum(half.weights.values()) == sum(full.weights.values()) / 2
+    assert half.peak.alone["activations"] < full.peak.alone["activations"]
+    assert mixed.weights == full.weights
+    assert full.peak.alone["weights"] == sum(full.weights.values())
+    assert mixed.peak.alone["weights"] > sum(full.weights.values())
+
+
+def test_unknown_precision_is_refused(stage):
+    with pytest.raises(ValueError, match=r"trainer\.precision: got 'int4', allowed: 32-true, "):
+        build_weightless(stage, Simulation(), precision="int4")

@@ -1,0 +1,127 @@
+"""Handing weights over: by part, whole, and with every mismatch named."""
+
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false
+# Parts of the models built here are known to be there.
+
+import logging
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tiny import tiny_stage
+
+from mmlite.models import LinearProjector
+from mmlite.stages.weights import WEIGHTS_FILE, full_state, load_part, save_weights
+
+
+def built(**arguments):
+    stage = tiny_stage(**arguments)
+    stage.configure_model()
+    return stage
+
+
+@pytest.fixture
+def run(tmp_path):
+    """The folder of a run that trained projector and language model."""
+    torch.manual_seed(0)
+    folder = tmp_path / "run"
+    built().save(folder / WEIGHTS_FILE)
+    return folder
+
+
+def test_weights_hold_trained_parts_once_and_nothing_else(run):
+    names = load_file(run / WEIGHTS_FILE).keys()
+    assert {name.split(".")[0] for name in names} == {"projector", "language"}
+    assert "language.model.model.embed_tokens.weight" in names
+    assert "language.model.lm_head.weight" not in names  # tied to the table
+
+
+def test_tied_weights_stay_tied_when_loaded(run):
+    stage = built(init_from={"language": str(run)})
+    language = stage.parts["language"]
+    assert language.model.lm_head.weight is language.model.model.embed_tokens.weight
+    found = load_file(run / WEIGHTS_FILE)["language.model.model.embed_tokens.weight"]
+    assert torch.equal(language.model.lm_head.weight, found)
+
+
+def test_missing_and_unexpected_names_are_logged(run, caplog):
+    weights = load_file(run / WEIGHTS_FILE)
+    weights["projector.extra"] = torch.zeros(1)
+    del weights["projector.layers.3.bias"]
+    file = run / "edited.safetensors"
+    save_file(weights, file)
+    with caplog.at_level(logging.WARNING):
+        built(init_from={"projector": str(file)})
+    messages = [record.getMessage() for record in caplog.records if "init_from" in record.msg]
+    assert messages == [
+        f"init_from.projector: missing in {file}: layers.3.bias",
+        f"init_from.projector: unexpected in {file}: extra",
+    ]
+
+
+def test_whole_parts_are_loaded_without_a_warning(run, caplog):
+    with caplog.at_level(logging.WARNING):
+        built(init_from={"projector": str(run), "language": str(run)})
+    assert not [record for record in caplog.records if "init_from" in record.msg]
+
+
+def test_another_shape_is_named(run):
+    other = LinearProjector(12, 16)
+    other.layer = torch.nn.Linear(12, 3)
+    torch.manual_seed(0)
+    file = run / "linear.safetensors"
+    save_file({f"projector.{n}": t for n, t in other.state_dict().items()}, file)
+    with pytest.raises(ValueError, match=r"does not fit: .*layer\.weight is \(3, 12\) in the file"):
+        load_part(LinearProjector(12, 16), "projector", file)
+
+
+def test_a_torn_file_is_named(run):
+    (run / WEIGHTS_FILE).write_bytes(b"torn")
+    with pytest.raises(ValueError, match=r"init_from: .*weights\.safetensors cannot be read"):
+        built(init_from={"language": str(run)})
+
+
+def test_a_folder_without_weights_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"allowed: a run's folder with weights\.safetensors"):
+        built(init_from={"language": str(tmp_path)})
+
+
+@pytest.mark.parametrize("key", ["lr_scale", "init_from", "trainable"])
+def test_every_wrong_part_name_is_listed(key):
+    value = {
+        "lr_scale": {"vison": 1.0, "head": 1.0},
+        "init_from": {"vison": "run", "head": "run"},
+        "trainable": ["head", "vison"],
+    }[key]
+    message = rf"{key}: got \['head', 'vison'\], allowed: vision, projector, language"
+    with pytest.raises(ValueError, match=message):
+        built(**{key: value})
+
+
+def test_weights_are_replaced_whole_or_not_at_all(run, monkeypatch):
+    before = (run / WEIGHTS_FILE).read_bytes()
+
+    def torn(tensors, path):
+        path.write_bytes(b"half of it")
+        raise OSError("disk full")
+
+    monkeypatch.setattr("mmlite.stages.weights.save_file", torn)
+    with pytest.raises(OSError, match="disk full"):
+        save_weights({"projector.a": torch.zeros(1)}, run / WEIGHTS_FILE)
+    assert (run / WEIGHTS_FILE).read_bytes() == before
+
+
+def test_views_are_saved_as_they_look(tmp_path):
+    table = torch.arange(6.0).reshape(2, 3)
+    save_weights({"a.first": table[0], "a.turned": table.T}, tmp_path / "w.safetensors")
+    found = load_file(tmp_path / "w.safetensors")
+    assert torch.equal(found["a.first"], table[0])
+    assert torch.equal(found["a.turned"], table.T)
+
+
+def test_full_state_names_tied_tensors_once():
+    module = torch.nn.Module()
+    module.table = torch.nn.Linear(2, 2, bias=False)
+    module.head = torch.nn.Linear(2, 2, bias=False)
+    module.head.weight = module.table.weight
+    assert list(full_state(module)) == ["table.weight"]

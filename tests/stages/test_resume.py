@@ -1,0 +1,76 @@
+"""A killed run goes on with the very next batch and ends in the very same weights."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from lightning import Callback, seed_everything
+from lightning.pytorch.callbacks import ModelCheckpoint
+from safetensors.torch import load_file
+from tiny import TinyData, tiny_stage, tiny_trainer
+
+from mmlite.muon import MuonAdamW
+
+STEPS = 9
+
+
+class Killed(Exception):
+    """Stands for the signal that ends a process."""
+
+
+class Watch(Callback):
+    """Notes the rows of every batch, and kills the run after so many of them."""
+
+    def __init__(self, kill_after: int | None = None) -> None:
+        self.seen: list[list[list[int]]] = []
+        self.kill_after = kill_after
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if self.kill_after is not None and len(self.seen) == self.kill_after:
+            raise Killed
+        self.seen.append(batch.input_ids.tolist())
+
+
+def fit(folder: Path, watch: Watch, *, save_every: int, resume: bool, **data) -> dict:
+    seed_everything(3 if resume else 0)
+    stage = tiny_stage(optimizer=MuonAdamW)
+    module = TinyData(stage.processor, number=13, batch_size=4, shuffle_seed=0, **data)
+    kept = folder.parent / "checkpoints"
+    keep = ModelCheckpoint(kept, every_n_train_steps=save_every, save_top_k=-1, filename="last")
+    trainer = tiny_trainer(
+        folder, max_steps=STEPS, max_epochs=-1, callbacks=[keep, watch], enable_checkpointing=True
+    )
+    last = kept / "last.ckpt" if resume else None
+    trainer.fit(stage, module, ckpt_path=last, weights_only=True)
+    return load_file(folder / "weights.safetensors")
+
+
+@pytest.mark.filterwarnings("ignore:Checkpoint directory")
+@pytest.mark.parametrize(
+    ("saved", "data"),
+    [
+        *((saved, {}) for saved in (1, 3, 4, 5, 8)),  # an epoch has four batches
+        *((saved, {"max_batch_tokens": 40}) for saved in range(1, STEPS)),
+        (5, {"num_workers": 1}),
+    ],
+)
+def test_a_killed_run_ends_as_an_uninterrupted_one(saved, data, tmp_path):
+    whole = Watch()
+    expected = fit(tmp_path / "a" / "run", whole, save_every=100, resume=False, **data)
+    first, second = Watch(kill_after=min(saved + 1, 2 * saved - 1, STEPS - 1)), Watch()
+    with pytest.raises(Killed):
+        fit(tmp_path / "b" / "run", first, save_every=saved, resume=False, **data)
+    weights = fit(tmp_path / "b" / "run", second, save_every=saved, resume=True, **data)
+    assert second.seen == whole.seen[saved:]
+    assert weights.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert torch.equal(tensor, weights[name]), name
+
+
+def test_epochs_differ_and_each_holds_every_row(tmp_path):
+    watch = Watch()
+    fit(tmp_path / "run", watch, save_every=100, resume=False)
+    epochs = [watch.seen[0:4], watch.seen[4:8]]
+    assert epochs[0] != epochs[1]
+    rows = [sorted(str(row).replace(", 0", "") for batch in e for row in batch) for e in epochs]
+    assert rows[0] == rows[1]

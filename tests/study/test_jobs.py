@@ -1,0 +1,232 @@
+"""Jobs: their order, and what makes a job's key another one."""
+
+import importlib.util
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from study.studies import ROOT, small_study
+
+from mmlite.config.files import referenced_files
+from mmlite.study import jobs as jobs_module
+from mmlite.study.jobs import Job, is_done, mark_done, plan, predictions_file, seconds_of
+from mmlite.study.spec import StudySpec
+
+TRAINED = {f"{run}-{size}" for run in ("language", "extraction", "instruction") for size in "ab"}
+PERCEIVED = {"perceive-extract-a", "perceive-extract-b"}
+BY_REASONER = {"answer-reasoner-a", "answer-reasoner-b"}
+BY_MODEL = {"answer-end_to_end-a", "answer-end_to_end-b"} | BY_REASONER
+ANSWERED = BY_MODEL | {"answer-symbolic"}
+EXTRACTED = {"extraction-a", "extraction-b"} | PERCEIVED | BY_REASONER
+
+
+def planned(folder: Path, change: Callable[[dict[str, Any]], object] | None = None) -> list[Job]:
+    return plan(StudySpec.read(small_study(folder, change)), folder / "out")
+
+
+def keys(jobs: list[Job]) -> dict[str, str]:
+    return {job.name.removeprefix("seed-0/"): job.key for job in jobs}
+
+
+def changed(folder: Path, change: Callable[[dict[str, Any]], object]) -> set[str]:
+    """Names of the jobs that a change of the study does again."""
+    old, new = keys(planned(folder / "old")), keys(planned(folder / "new", change))
+    return {name for name in new if new[name] != old.get(name)}
+
+
+def test_every_job_stands_after_those_it_needs(tmp_path: Path) -> None:
+    jobs = planned(tmp_path)
+    assert {job.name for job in jobs} == {f"seed-0/{n}" for n in TRAINED | PERCEIVED | ANSWERED}
+    for number, job in enumerate(jobs):
+        assert set(job.after) <= {other.name for other in jobs[:number]}
+    by_name = {job.name.removeprefix("seed-0/"): job for job in jobs}
+    assert by_name["extraction-b"].after == ("seed-0/language-b",)
+    # The grid: a reasoner of any size answers from what perceivers of every size saw.
+    assert set(by_name["answer-reasoner-a"].after) == {
+        "seed-0/language-a",
+        "seed-0/perceive-extract-a",
+        "seed-0/perceive-extract-b",
+    }
+    assert len(by_name["answer-reasoner-a"].arguments["pairs"]) == 2
+
+
+def test_keys_do_not_depend_on_folders(tmp_path: Path) -> None:
+    assert keys(planned(tmp_path / "one")) == keys(planned(tmp_path / "two"))
+
+
+@pytest.mark.parametrize(
+    ("change", "again"),
+    [
+        (lambda s: s["runs"]["extraction"].update(set={"trainer.max_steps": 6}), EXTRACTED),
+        (
+            lambda s: s["runs"]["instruction"].update(set={"model.init_args.lr_scale": {}}),
+            {"instruction-a", "instruction-b", "answer-end_to_end-a", "answer-end_to_end-b"},
+        ),
+        (
+            lambda s: s.update(set={"trainer.gradient_clip_val": 2.0}),
+            TRAINED | PERCEIVED | BY_MODEL,
+        ),
+        (
+            lambda s: s["runs"]["language"].update(set={"trainer.max_steps": 6}),
+            TRAINED | PERCEIVED | BY_MODEL,
+        ),
+        (lambda s: s["evaluation"].update(max_new_tokens=9), PERCEIVED | ANSWERED),
+        (lambda s: s["evaluation"].update(split="validation"), PERCEIVED | ANSWERED),
+        (lambda s: s["evaluation"].update(prompts="paper"), PERCEIVED | ANSWERED),
+        (
+            lambda s: s["evaluation"]["source"]["init_args"].update(world={"noise": 0.0}),
+            PERCEIVED | ANSWERED,
+        ),
+        (
+            lambda s: s["evaluation"]["systems"].append({"end_to_end": "blind"}),
+            {"answer-end_to_end-a", "answer-end_to_end-b"},
+        ),
+        (lambda s: s["evaluation"]["systems"][1].update(pairs="same"), BY_REASONER),
+        (lambda s: s.update(sizes=["a"]), {"answer-reasoner-a"}),
+        (lambda s: s.update(title="Another", workers=1, limits=["x"], name="other"), set()),
+        (lambda s: s["evaluation"].update(examples_per_kind=2), set()),
+    ],
+)
+def test_a_change_does_again_what_depends_on_it(change, again, tmp_path: Path) -> None:
+    assert changed(tmp_path, change) == again
+
+
+def test_another_seed_is_another_study(tmp_path: Path) -> None:
+    study = replace(StudySpec.read(small_study(tmp_path)), seeds=[0, 1])
+    jobs = plan(study, tmp_path)
+    assert len({job.key for job in jobs}) == len(jobs) == 26
+    assert [job.key for job in jobs if job.seed == 0] == list(keys(planned(tmp_path)).values())
+
+
+def test_a_changed_file_does_again_the_runs_that_read_it(tmp_path: Path) -> None:
+    """Also one that a run's file names, and one that is named inside a flow mapping."""
+    part = tmp_path / "part.yaml"
+    part.write_text("shuffle: 2  # as in run.yaml\n")
+    (tmp_path / "run.yaml").write_text("model: {projector: part.yaml, vision: gone.yaml}\n")
+
+    def add(study: dict[str, Any]) -> None:
+        study["runs"]["extraction"]["config"].append(str(tmp_path / "run.yaml"))
+
+    assert referenced_files(tmp_path / "run.yaml") == [tmp_path / "run.yaml", part.resolve()]
+    assert referenced_files(part) == [part], "what a comment names does not count"
+    before = keys(planned(tmp_path, add))
+    part.write_text("shuffle: 3\n")
+    after = keys(planned(tmp_path, add))
+    assert {name for name in after if after[name] != before[name]} == EXTRACTED
+
+
+def test_a_prompt_set_in_the_current_folder_is_read_too(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "mine.yaml").write_text("base: micro\n")
+    (tmp_path / "runs").mkdir()
+    run = tmp_path / "runs" / "run.yaml"
+    run.write_text("data: {init_args: {prompts: mine.yaml}}\n")
+    assert referenced_files(run) == [run]
+    monkeypatch.chdir(tmp_path)
+    assert referenced_files(run) == [run, (tmp_path / "mine.yaml").resolve()]
+
+
+def test_changed_prompts_do_the_evaluation_again(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("base: micro\ntemplates: {}\n")
+
+    def use(study: dict[str, Any]) -> None:
+        study["evaluation"]["prompts"] = "mine.yaml"
+
+    before = keys(planned(tmp_path, use))
+    (tmp_path / "mine.yaml").write_text('base: micro\ntemplates: {caption: "tell."}\n')
+    after = keys(planned(tmp_path, use))
+    assert {name for name in after if after[name] != before[name]} == PERCEIVED | ANSWERED
+
+
+def test_a_job_is_done_with_its_own_mark_and_what_it_made(tmp_path: Path) -> None:
+    jobs = {job.name.removeprefix("seed-0/"): job for job in planned(tmp_path)}
+    out = tmp_path / "out"
+    trained, answered = jobs["language-a"], jobs["answer-symbolic"]
+    for job, made in (
+        (trained, out / "seed-0" / "language-a" / "weights.safetensors"),
+        (answered, predictions_file(answered, out)),
+    ):
+        assert not is_done(job, out)
+        mark_done(job, out, 1.5)
+        assert not is_done(job, out), "a mark without what the job makes"
+        made.parent.mkdir(parents=True, exist_ok=True)
+        made.write_bytes(b"x")
+        assert is_done(job, out)
+        assert not is_done(replace(job, key="other"), out)
+        assert seconds_of(job, out) == 1.5
+    assert predictions_file(answered, out).name == "seed-0-symbolic.jsonl"
+    (out / "seed-0" / "language-a" / "done.json").write_text('{"ke')
+    assert not is_done(trained, out), "a mark that is cut off"
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the packages' sources."""
+    folder = tmp_path_factory.mktemp("sources")
+    for name in ("mmlite", "data_modules", "callbacks"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    return folder
+
+
+def jobs_of(sources: Path) -> ModuleType:
+    """The module of jobs as it is in a copy of the sources, so that it looks at that copy."""
+    spec = importlib.util.spec_from_file_location(
+        "copied_jobs", sources / "mmlite" / "study" / "jobs.py"
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("edited", "results_change", "report_changes"),
+    [
+        ("mmlite/microworld/scene.py", True, False),
+        ("mmlite/prompts/micro.yaml", True, False),
+        ("mmlite/stages/base.py", True, False),
+        ("data_modules/batching/plan.py", True, False),
+        ("callbacks/curve.py", True, False),
+        ("mmlite/analysis/words.py", False, True),
+        ("mmlite/analysis/templates/report.css", False, True),
+        ("mmlite/study/summary.py", False, True),
+        ("mmlite/study/work.py", True, True),
+        ("mmlite/study/sources.py", True, True),
+        ("mmlite/training/command.py", True, False),
+        ("mmlite/cli/main.py", False, False),
+    ],
+)
+def test_a_changed_program_makes_its_results_again(
+    edited: str, results_change: bool, report_changes: bool, sources: Path
+) -> None:
+    before = jobs_of(sources)
+    old = before.program_key(), before.program_key(reporting=True)
+    file = sources / edited
+    text = file.read_text()
+    try:
+        file.write_text(text + "\n")
+        module = jobs_of(sources)
+        new = module.program_key(), module.program_key(reporting=True)
+    finally:
+        file.write_text(text)
+    assert (new[0] != old[0], new[1] != old[1]) == (results_change, report_changes)
+
+
+def test_compiled_files_do_not_count(sources: Path) -> None:
+    before = jobs_of(sources).program_key()
+    cached = sources / "mmlite" / "__pycache__" / "batch.cpython-312.pyc"
+    cached.parent.mkdir(exist_ok=True)
+    cached.write_bytes(b"x")
+    assert jobs_of(sources).program_key() == before
+    assert jobs_module.program_key() == before
+
+
+def test_arguments_survive_json(tmp_path: Path) -> None:
+    for job in planned(tmp_path):
+        assert json.loads(json.dumps(job.arguments)) == job.arguments

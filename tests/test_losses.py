@@ -1,0 +1,128 @@
+"""Losses: a chunked loss is the whole loss, and so are its gradients."""
+
+import pytest
+import torch
+from torch import nn
+
+from mmlite.losses import chunked_token_loss, token_loss
+
+
+def head_of(kind: str) -> nn.Module:
+    """Heads a language model may have: tied to nothing, with a bias, with an adapter."""
+    torch.manual_seed(0)
+    if kind == "adapter":
+        base = nn.Linear(8, 50, bias=False).requires_grad_(False)
+        low = nn.Sequential(nn.Linear(8, 2, bias=False), nn.Linear(2, 50, bias=False))
+
+        class Adapted(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.base, self.low = base, low
+
+            def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+                return self.base(hidden) + self.low(hidden)
+
+        return Adapted()
+    return nn.Linear(8, 50, bias=kind == "bias")
+
+
+def gradients(head: nn.Module, chunk_tokens: int | None, *, scale: float = 1.0):
+    generator = torch.Generator().manual_seed(1)
+    hidden = torch.randn(23, 8, generator=generator).requires_grad_()
+    targets = torch.randint(50, (23,), generator=generator)
+    head.zero_grad()
+    if chunk_tokens is None:
+        total, count = token_loss(head(hidden), targets)
+    else:
+        total, count = chunked_token_loss(
+            hidden,
+            targets,
+            head=head,
+            parameters=list(head.parameters()),
+            chunk_tokens=chunk_tokens,
+        )
+    (total * scale).backward()
+    found = {name: p.grad for name, p in head.named_parameters() if p.grad is not None}
+    return total.detach(), count, {"hidden": hidden.grad, **found}
+
+
+@pytest.mark.parametrize("kind", ["linear", "bias", "adapter"])
+@pytest.mark.parametrize("chunk_tokens", [1, 7, 23, 100])
+def test_chunks_add_up_to_the_whole(kind: str, chunk_tokens: int):
+    head = head_of(kind)
+    whole, count, expected = gradients(head, None, scale=0.5)
+    expected = {name: tensor.clone() for name, tensor in expected.items()}
+    total, chunked_count, found = gradients(head, chunk_tokens, scale=0.5)
+    assert chunked_count == count == 23
+    torch.testing.assert_close(total, whole)
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        torch.testing.assert_close(found[name], tensor, msg=name)
+
+
+def test_a_frozen_head_gets_no_gradient_and_hands_them_on():
+    head = head_of("linear").requires_grad_(False)
+    _, _, found = gradients(head, 7)
+    assert set(found) == {"hidden"}
+    torch.testing.assert_close(found["hidden"], gradients(head, None)[2]["hidden"])
+
+
+def test_no_more_logits_exist_than_those_of_a_chunk():
+    seen: list[int] = []
+    head = head_of("linear")
+    head.register_forward_hook(lambda module, args, output: seen.append(len(output)))
+    gradients(head, 10)
+    assert seen == [10, 10, 3]  # nothing is computed twice
+
+
+def test_without_gradients_only_the_loss_is_computed():
+    head = head_of("linear")
+    hidden, targets = torch.randn(23, 8), torch.arange(23)
+    made: list[bool] = []
+    head.register_forward_hook(lambda module, args, output: made.append(output.requires_grad))
+    with torch.no_grad():
+        total, _ = chunked_token_loss(
+            hidden, targets, head=head, parameters=list(head.parameters()), chunk_tokens=10
+        )
+        whole, _ = token_loss(head(hidden), targets)
+    torch.testing.assert_close(total, whole)
+    assert made == [False] * 4
+
+
+def test_sums_of_half_precision_heads_are_kept_in_full_precision():
+    head = head_of("linear").bfloat16()
+    hidden, targets = torch.randn(512, 8).bfloat16(), torch.zeros(512, dtype=torch.long)
+
+    def gradient(chunk_tokens: int) -> torch.Tensor:
+        head.zero_grad()
+        total, _ = chunked_token_loss(
+            hidden,
+            targets,
+            head=head,
+            parameters=list(head.parameters()),
+            chunk_tokens=chunk_tokens,
+        )
+        total.backward()
+        found = next(head.parameters()).grad
+        assert found is not None
+        return found
+
+    assert gradient(1).dtype == torch.bfloat16
+    torch.testing.assert_close(gradient(1), gradient(512), rtol=0.02, atol=0.02)
+
+
+def test_no_supervised_token_is_a_loss_of_nothing():
+    head = head_of("linear")
+    hidden = torch.zeros(0, 8, requires_grad=True)
+    total, count = chunked_token_loss(
+        hidden,
+        torch.zeros(0, dtype=torch.long),
+        head=head,
+        parameters=list(head.parameters()),
+        chunk_tokens=4,
+    )
+    total.backward()
+    weight = next(head.parameters())
+    assert (float(total.detach()), count) == (0.0, 0)
+    assert weight.grad is not None  # every process of several has the same gradients
+    assert not weight.grad.any()

@@ -1,0 +1,143 @@
+"""Packed examples are learnt as if each were alone: losses, gradients, images and positions."""
+
+import pytest
+import torch
+from tiny import png, tiny_language, tiny_processor, tiny_projector, tiny_vision
+
+from mmlite.batch import IGNORE_INDEX
+from mmlite.losses import token_loss
+from mmlite.models import NewLanguageModel, VisionLanguageModel
+from mmlite.packing import pack
+from mmlite.processor import Encoded, Processor
+from mmlite.records import ImageRef, Turn
+
+
+def rows(processor: Processor) -> list[Encoded]:
+    """One, no, and two images; short, long, and with two answers."""
+    talks = [
+        (["<image>what is red ?", "one ."], 1),
+        (["what is blue ? look", "two three two ."], 0),
+        (["<image><image>look", "red", "<image>is green ?", "blue red green ."], 3),
+        (["is ?", "."], 0),
+        (["<image>look look look is ?", "three"], 1),
+    ]
+    made = []
+    for number, (texts, images) in enumerate(talks):
+        turns = [
+            Turn("assistant" if n % 2 else "user", text, trained=bool(n % 2))
+            for n, text in enumerate(texts)
+        ]
+        refs = [ImageRef(data=png(10 * number + n)) for n in range(images)]
+        made.append(processor.encode(turns, refs))
+    return made
+
+
+def tiny_model(processor: Processor, language=tiny_language) -> VisionLanguageModel:
+    torch.manual_seed(0)
+    built, vision = language(processor.vocabulary_size), tiny_vision()
+    projector = tiny_projector(vision.dim, built.dim)
+    return VisionLanguageModel(built, vision, projector, image_token_id=processor.image_token_id)
+
+
+def other_language(model_type: str, attention: str = "sdpa", **more):
+    def build(vocabulary_size: int) -> NewLanguageModel:
+        config = {
+            "hidden_size": 16,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 1,
+            "intermediate_size": 32,
+            "head_dim": 8,
+            "initializer_range": 0.2,
+            **more,
+        }
+        return NewLanguageModel(vocabulary_size, model_type, config, attention)
+
+    return build
+
+
+def losses(model: VisionLanguageModel, batch) -> torch.Tensor:
+    """Each supervised token's loss, in order."""
+    logits, targets = model(batch)
+    return torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+
+
+@pytest.mark.parametrize(
+    "language",
+    [
+        other_language("qwen3"),
+        other_language("qwen3", "eager"),
+        other_language("llama"),
+        other_language("gemma3_text", sliding_window=4, query_pre_attn_scalar=8),
+    ],
+    ids=["qwen3-sdpa", "qwen3-eager", "llama-sdpa", "gemma3-sliding"],
+)
+@pytest.mark.parametrize("sizes", [(5,), (2, 3), (1, 1, 3), (4, 1)])
+def test_packed_losses_are_those_of_each_example_alone(language, sizes):
+    processor = tiny_processor()
+    model = tiny_model(processor, language)
+    examples = rows(processor)
+    alone = torch.cat([losses(model, processor.collate([row])) for row in examples])
+    packed = pack(processor.collate(examples), sizes, pad_id=processor.pad_id)
+    assert len(packed.input_ids) == len(sizes)
+    torch.testing.assert_close(losses(model, packed), alone, rtol=1e-5, atol=1e-5)
+
+
+def test_packed_gradients_are_those_of_the_padded_batch():
+    processor = tiny_processor()
+    padded = processor.collate(rows(processor))
+    found = []
+    for batch in (padded, pack(padded, (3, 2), pad_id=processor.pad_id)):
+        model = tiny_model(processor)
+        total, count = token_loss(*model(batch))
+        total.backward()
+        found.append((count, {n: p.grad for n, p in model.named_parameters()}))
+    (count, expected), (packed_count, gradients) = found
+    assert packed_count == count > 0
+    for name, gradient in expected.items():
+        torch.testing.assert_close(gradients[name], gradient, rtol=1e-4, atol=1e-5, msg=name)
+
+
+def test_another_image_changes_its_own_example_only():
+    processor = tiny_processor()
+    model, examples = tiny_model(processor), rows(processor)
+    before = losses(model, pack(processor.collate(examples), (5,), pad_id=processor.pad_id))
+    images = (ImageRef(data=png(99)), *examples[2].images[1:])
+    examples[2] = Encoded(examples[2].input_ids, examples[2].labels, images)
+    after = losses(model, pack(processor.collate(examples), (5,), pad_id=processor.pad_id))
+    learnt = [sum(label != IGNORE_INDEX for label in row.labels) for row in examples]
+    same = (before == after).split(learnt)
+    assert [bool(part.all()) for part in same] == [True, True, False, True, True]
+
+
+def test_positions_start_again_and_first_tokens_are_not_learnt():
+    processor = tiny_processor()
+    turns = [Turn("assistant", "red", trained=True)]
+    learnt = processor.encode(turns)
+    first = Encoded(learnt.input_ids, learnt.input_ids, ())  # labels from the very first token
+    batch = pack(processor.collate([first, first, learnt]), (2, 1), pad_id=processor.pad_id)
+    assert batch.position_ids is not None
+    assert batch.position_ids.tolist() == [[0, 1, 2, 0, 1, 2], [0, 1, 2, 0, 1, 2]]
+    assert batch.labels[0, [0, 3]].tolist() == [IGNORE_INDEX] * 2
+    assert batch.attention_mask.tolist() == [[True] * 6, [True] * 3 + [False] * 3]
+    padded = processor.collate([first, first, learnt])
+    assert (batch.num_supervised, batch.num_tokens) == (padded.num_supervised, padded.num_tokens)
+    assert batch.num_sequences == padded.num_sequences == 3
+
+
+def test_packing_text_alone_still_runs_the_vision_encoder():
+    processor = tiny_processor()
+    model = tiny_model(processor)
+    texts = [row for row in rows(processor) if not row.images]
+    total, _ = token_loss(*model(pack(processor.collate(texts), (2,), pad_id=processor.pad_id)))
+    total.backward()
+    vision = [p for n, p in model.named_parameters() if n.startswith("vision.")]
+    assert vision
+    assert all(p.grad is not None and not p.grad.any() for p in vision)
+
+
+def test_a_packed_batch_moves_whole():
+    processor = tiny_processor()
+    batch = pack(processor.collate(rows(processor)), (5,), pad_id=processor.pad_id).to("meta")
+    assert batch.position_ids is not None
+    assert batch.position_ids.device.type == "meta"
