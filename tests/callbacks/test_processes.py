@@ -21,8 +21,10 @@ def folders(tmp_path_factory):
     found = {}
     for number in (1, 2):
         found[number] = tmp_path_factory.mktemp(f"processes{number}")
+        # torchrun keeps the port that it finds; Lightning lets it go before it opens it again.
+        launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(number)]
         done = subprocess.run(
-            [sys.executable, str(SCRIPT), str(number), str(found[number])],
+            [sys.executable, *launch, str(SCRIPT), str(number), str(found[number])],
             capture_output=True,
             text=True,
             timeout=240,
