@@ -1,0 +1,105 @@
+"""A study that is killed or interrupted goes on, loses nothing, and ends as one never stopped."""
+
+import os
+import random
+import signal
+from pathlib import Path
+
+import pytest
+from study.studies import (
+    ended,
+    marks,
+    results,
+    run,
+    small_study,
+    started,
+    times,
+    wait_for_the_end_of,
+    wait_until,
+)
+
+pytestmark = pytest.mark.slow
+
+
+def test_killed_at_any_point_it_ends_as_one_never_stopped(
+    small: tuple[Path, Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    study = small_study(tmp_path)
+    draw = random.Random(0)
+    jobs = len(marks(small[1]))
+    for number in sorted(draw.sample(range(1, jobs - 1), 3)):
+        with started(study, out) as process:
+            wait_until(process, lambda n=number: len(marks(out)) >= n)
+            os.kill(process.pid, signal.SIGKILL)
+            assert process.wait() == -signal.SIGKILL
+            wait_for_the_end_of(process.pid)
+        assert not (out / "report.html").exists()
+    run(study, out)
+    assert results(out) == results(small[1])
+
+
+def test_killed_in_the_middle_of_a_run_it_goes_on_from_its_checkpoint(
+    small: tuple[Path, Path], tmp_path: Path
+) -> None:
+    def every_five_steps(study: dict) -> None:
+        study["sizes"] = ["a"]
+        saver = {
+            "class_path": "lightning.pytorch.callbacks.ModelCheckpoint",
+            "init_args": {"save_last": True, "every_n_train_steps": 5, "save_top_k": 0},
+        }
+        study["runs"]["language"]["set"]["trainer.callbacks+"] = [saver]
+        study["runs"]["language"]["set"]["trainer.max_steps"] = 300
+
+    study = small_study(tmp_path, every_five_steps)
+    out = tmp_path / "out"
+    run(study, tmp_path / "whole", "--workers", "1")
+    language = out / "seed-0" / "language-a"
+    with started(study, out, "--workers", "1") as process:
+        wait_until(process, lambda: list(language.rglob("last.ckpt")))
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        wait_for_the_end_of(process.pid)
+    assert not (language / "done.json").exists()
+    born = (language / "started.json").stat().st_mtime_ns
+    run(study, out, "--workers", "1")
+    assert (language / "started.json").stat().st_mtime_ns == born, "it began again from nothing"
+    assert results(out) == results(tmp_path / "whole")
+
+
+def test_what_was_done_before_a_kill_is_not_done_again(tmp_path: Path) -> None:
+    study, out = small_study(tmp_path), tmp_path / "out"
+    with started(study, out) as process:
+        wait_until(process, lambda: len(marks(out)) >= 3)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        wait_for_the_end_of(process.pid)
+    before = marks(out)
+    run(study, out)
+    assert before.items() <= marks(out).items()
+
+
+def test_ctrl_c_says_how_to_go_on_and_leaves_no_process(tmp_path: Path) -> None:
+    study, out = small_study(tmp_path), tmp_path / "out"
+    with started(study, out) as process:
+        wait_until(process, lambda: marks(out))
+        os.killpg(process.pid, signal.SIGINT)
+        status, told = ended(process)
+        wait_for_the_end_of(process.pid)
+    assert status == 130
+    assert "Traceback" not in told
+    assert "same command" in told
+    assert not (out / "report.html").exists()
+
+
+def test_two_studies_do_not_write_to_one_folder(tmp_path: Path) -> None:
+    study, out = small_study(tmp_path), tmp_path / "out"
+    with started(study, out) as first:
+        wait_until(first, lambda: (out / ".lock").exists() and (out / "seed-0").exists())
+        written = times(out)
+        with started(study, out) as second:
+            status, told = ended(second)
+        assert first.poll() is None
+    assert status != 0
+    assert "another mmlite study is writing to" in told
+    assert written.keys() <= times(out).keys()

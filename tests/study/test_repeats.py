@@ -1,0 +1,69 @@
+"""A study that is run again does what is missing, and nothing else."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from study.studies import marks, results, run, small_study, times
+
+pytestmark = pytest.mark.slow
+
+
+def copied(small: tuple[Path, Path], folder: Path) -> Path:
+    """A copy of the finished small study, with its times."""
+    return Path(shutil.copytree(small[1], folder / "out"))
+
+
+def test_a_finished_study_is_left_as_it_is(small: tuple[Path, Path]) -> None:
+    study, out = small
+    before = times(out)
+    told = run(study, out)
+    assert {k: v for k, v in times(out).items() if k != ".lock"} == {
+        k: v for k, v in before.items() if k != ".lock"
+    }
+    assert f"{len(marks(out))} jobs, {len(marks(out))} done already" in told
+
+
+def test_two_workers_find_what_one_found(small: tuple[Path, Path], tmp_path: Path) -> None:
+    run(small[0], tmp_path / "out", "--workers", "2")
+    assert results(tmp_path / "out") == results(small[1])
+
+
+def test_lost_predictions_alone_are_made_again(small: tuple[Path, Path], tmp_path: Path) -> None:
+    out = copied(small, tmp_path)
+    (out / "predictions" / "seed-0-symbolic.jsonl").unlink()
+    before = marks(out)
+    run(small[0], out)
+    changed = {name for name, time in marks(out).items() if time != before[name]}
+    assert changed == {"answer-symbolic"}
+    assert results(out) == results(small[1])
+
+
+def test_a_changed_run_is_done_again_with_all_that_follows_from_it(
+    small: tuple[Path, Path], tmp_path: Path
+) -> None:
+    out = copied(small, tmp_path)
+    before = marks(out)
+
+    def longer(study: dict) -> None:
+        study["runs"]["extraction"]["set"] = {"trainer.max_steps": 6}
+
+    run(small_study(tmp_path, longer), out)
+    changed = {name for name, time in marks(out).items() if time != before[name]}
+    assert changed == {
+        *("extraction-a", "extraction-b", "perceive-extract-a", "perceive-extract-b"),
+        *("answer-reasoner-a", "answer-reasoner-b"),
+    }
+
+
+def test_fewer_sizes_leave_no_rows_of_the_others(small: tuple[Path, Path], tmp_path: Path) -> None:
+    out = copied(small, tmp_path)
+
+    def smaller(study: dict) -> None:
+        study["sizes"] = ["a"]
+
+    run(small_study(tmp_path, smaller), out)
+    rows = json.loads((out / "results.json").read_text())["rows"]
+    assert {row["reasoner_size"] for row in rows} <= {"a", "", None}
+    assert not list((out / "predictions").glob("*-b.jsonl"))
