@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_unflatten
-from torch.utils.flop_counter import flop_registry
+from torch.utils.flop_counter import flop_registry, sdpa_backward_flop, sdpa_flop
 
 from mmlite.plan.ledger import Ledger
 
@@ -21,6 +21,12 @@ aten = torch.ops.aten
 
 INDEXING = {aten.index.Tensor, aten.index_put.default, aten.index_put_.default}
 """Operations whose result's shape depends on how many entries of a mask are true."""
+
+CPU_ATTENTION = {
+    aten._scaled_dot_product_flash_attention_for_cpu: sdpa_flop,
+    aten._scaled_dot_product_flash_attention_for_cpu_backward: sdpa_backward_flop,
+}
+"""Formulas of the CPU's attention, which PyTorch counts from 2.15 on."""
 
 ATTENTION = ("scaled_dot_product", "bmm")
 """In the names of operations whose cost grows with the square of a sequence's length."""
@@ -104,7 +110,8 @@ class Simulation(TorchDispatchMode):
         return self.fake.from_tensor(value) if is_real else value
 
     def _count(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
-        flops = flop_registry.get(func._overloadpacket)
+        packet = func._overloadpacket
+        flops = CPU_ATTENTION.get(packet) or flop_registry.get(packet)
         if flops is not None:
             self._count_flops(func, flops(*args, **kwargs, out_val=out))
         for value in tree_flatten(out)[0]:

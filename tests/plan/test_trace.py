@@ -6,6 +6,7 @@ from tiny import tiny_examples, tiny_processor, tiny_stage
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmlite.plan import Simulation, build_weightless, trace_step
+from mmlite.plan.simulation import CPU_ATTENTION
 from mmlite.stages import LanguagePretraining
 
 ADAM = torch.optim.AdamW
@@ -43,7 +44,7 @@ def test_operations_are_those_of_the_real_step(stage, batch, processor):
     trace = traced(stage, batch)
     real = tiny_stage(processor=processor, optimizer=ADAM)
     real.configure_model()
-    with FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION) as counter:
         loss, _ = real.loss(batch)
         loss.backward()
     assert sum(trace.flops.values()) == counter.get_total_flops()

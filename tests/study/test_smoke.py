@@ -87,21 +87,20 @@ def test_comparisons_are_those_that_predictions_add_up_to(
     predictions: list[dict], smoke: Path
 ) -> None:
     named = {("extract", "think"): "extract_think", ("caption", "think"): "caption_think"}
-    right: dict[tuple[str, str], dict[str, bool]] = defaultdict(dict)
+    right: dict[tuple[str, str], dict[tuple[str, str], bool]] = defaultdict(dict)
     for p in predictions:
         if p["perceiver_size"] and p["perceiver_size"] != p["reasoner_size"] and p["reasoner"]:
             continue
-        name = named.get((p["perceiver"], p["reasoner"]), p["system"])
-        size = p["reasoner_size"] or p["perceiver_size"]
+        name: str = named.get((p["perceiver"], p["reasoner"])) or p["system"]
+        size: str = p["reasoner_size"] or p["perceiver_size"]
         right[name, size][p["id"], p["group"]] = p["correct"]
     found = json.loads((smoke / "comparisons.json").read_text())
     found = found["comparisons"] if isinstance(found, dict) else found
     checked = 0
     for row in found:
-        pair = right.get((row["first"], row["size"])), right.get((row["second"], row["size"]))
-        if row["seed"] != 0 or not all(pair):
+        first, second = (right.get((row[name], row["size"])) for name in ("first", "second"))
+        if row["seed"] != 0 or not first or not second:
             continue
-        first, second = pair
         same = [key for key in first if row["group"] in ("all", key[1])]
         b = sum(first[key] and not second[key] for key in same)
         c = sum(second[key] and not first[key] for key in same)
