@@ -27,9 +27,15 @@ class LanguageModel(nn.Module, ABC):
 
     A subclass says in `__init__` how `model` comes about; its first argument is the vocabulary
     size that the processor's tokenizer needs.
+
+    Attributes:
+        model: Of transformers.
+        is_published: Whether its weights are read from where others can read them again; a run
+            that does not train it leaves them out.
     """
 
     model: PreTrainedModel
+    is_published: bool = False
 
     @property
     def table(self) -> Tensor:
@@ -129,6 +135,8 @@ class PretrainedLanguageModel(LanguageModel):
         attention: Attention implementation: `sdpa`, `eager`, or one that needs a GPU.
         revision: Commit, tag or branch on the hub; null: the newest.
     """
+
+    is_published = True
 
     def __init__(
         self,

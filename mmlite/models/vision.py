@@ -24,8 +24,11 @@ class VisionEncoder(nn.Module, ABC):
     Attributes:
         num_patches: Patches of one tile.
         dim: Size of a patch's features.
+        is_published: Whether its weights are read from where others can read them again; a run
+            that does not train it leaves them out.
     """
 
+    is_published: bool = False
     num_patches: int
     dim: int
 
@@ -64,6 +67,7 @@ class TimmVision(VisionEncoder):
         model_args: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        self.is_published = pretrained or weights is not None
         encoder: Any = create_encoder(
             model_name, pretrained=pretrained and not is_weightless(), model_args=model_args or {}
         )

@@ -269,20 +269,29 @@ class Stage(LightningModule, ABC):
         self.save(Path(self.trainer.default_root_dir) / WEIGHTS_FILE)
 
     def save(self, path: Path) -> None:
-        """Write the weights of the trained parts; every process of a sharded run must call it.
+        """Write the weights that are nowhere else; every process of a sharded run must call it.
 
         Of a part with an adapter, the adapter alone is written, into a folder beside the file.
         """
         self.adapters.save(self.parts, path.parent, is_writer=self.global_rank == 0)
         weights = {
             f"{part}.{name}": tensor
-            for part in self.trainable
+            for part in self._left_parts()
             if part not in self.adapters.forms
             for name, tensor in full_state(self.parts[part]).items()
         }
         if self.global_rank == 0:
             save_weights(weights, path)
-            _log.info("Weights of %s are in %s", ", ".join(self.trainable), path.parent)
+            _log.info("Weights of %s are in %s", ", ".join(self._left_parts()), path.parent)
+
+    def _left_parts(self) -> list[str]:
+        """Return the parts that were trained, and those whose random weights nobody else has."""
+        random = {
+            name
+            for name, part in self.parts.items()
+            if name not in self.init_from and not getattr(part, "is_published", False)
+        }
+        return [name for name in self.parts if name in self.trainable or name in random]
 
     def restore(self, path: Path) -> None:
         """Load what a run of this very stage trained and left in its folder, or in a checkpoint.
@@ -290,7 +299,7 @@ class Stage(LightningModule, ABC):
         Raises:
             ValueError: If something of it is missing or does not fit.
         """
-        for part in self.trainable:
+        for part in self._left_parts():
             module = self.parts[part]
             if part in self.adapters.forms and not is_checkpoint(path):
                 self.adapters.restore(module, part, path)

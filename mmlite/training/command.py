@@ -195,6 +195,10 @@ def _fill_in(trainer: Namespace, folder: Path) -> None:
     callbacks = trainer.get("callbacks") or []
     callbacks = list(callbacks) if isinstance(callbacks, list) else [callbacks]
     named = " ".join(str(callback.get("class_path")) for callback in callbacks)
+    for callback in callbacks:  # Lightning would put them beside the logs
+        is_saver = str(callback.get("class_path")).endswith("ModelCheckpoint")
+        if is_saver and callback.init_args.get("dirpath") is None:
+            callback.init_args.dirpath = str(folder / CHECKPOINTS)
     if trainer.get("enable_checkpointing") in (None, True) and "ModelCheckpoint" not in named:
         callbacks.append(
             _instance(

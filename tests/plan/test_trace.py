@@ -44,7 +44,9 @@ def test_operations_are_those_of_the_real_step(stage, batch, processor):
     trace = traced(stage, batch)
     real = tiny_stage(processor=processor, optimizer=ADAM)
     real.configure_model()
-    with FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION) as counter:
+    counter = FlopCounterMode(display=False)
+    counter.flop_registry |= CPU_ATTENTION  # not counted before PyTorch 2.15
+    with counter:
         loss, _ = real.loss(batch)
         loss.backward()
     assert sum(trace.flops.values()) == counter.get_total_flops()
