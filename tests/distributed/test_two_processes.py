@@ -166,7 +166,7 @@ def test_metrics_are_weighed_over_processes(kind, single, two):
 
 def test_sharded_weights_are_handed_over(two):
     folder = str(two / "fsdp")
-    stage = tiny_stage(init_from={"language": folder, "projector": folder})
+    stage = tiny_stage(init_from=dict.fromkeys(("vision", "projector", "language"), folder))
     stage.configure_model()
     state = {f"{p}.{n}": t for p in stage.parts for n, t in full_state(stage.parts[p]).items()}
     for name, tensor in weights_of(two / "fsdp").items():

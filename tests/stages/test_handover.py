@@ -29,11 +29,23 @@ def run(tmp_path):
     return folder
 
 
-def test_weights_hold_trained_parts_once_and_nothing_else(run):
+def test_weights_hold_each_part_that_is_nowhere_else_once(run):
     names = load_file(run / WEIGHTS_FILE).keys()
-    assert {name.split(".")[0] for name in names} == {"projector", "language"}
+    assert {name.split(".")[0] for name in names} == {"vision", "projector", "language"}
     assert "language.model.model.embed_tokens.weight" in names
     assert "language.model.lm_head.weight" not in names  # tied to the table
+
+
+def test_frozen_parts_that_are_elsewhere_are_left_out(run, tmp_path):
+    taken = built(init_from={"vision": str(run)})
+    taken.save(tmp_path / WEIGHTS_FILE)
+    names = load_file(tmp_path / WEIGHTS_FILE).keys()
+    assert {name.split(".")[0] for name in names} == {"projector", "language"}
+    published = built()
+    published.parts["vision"].is_published = True
+    published.save(tmp_path / WEIGHTS_FILE)
+    names = load_file(tmp_path / WEIGHTS_FILE).keys()
+    assert {name.split(".")[0] for name in names} == {"projector", "language"}
 
 
 def test_tied_weights_stay_tied_when_loaded(run):
