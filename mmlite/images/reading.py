@@ -55,7 +55,14 @@ def open_image(ref: ImageRef) -> np.ndarray:
     if ref.scene is not None:
         return render(Picture.from_json(ref.scene))
     with _opened(ref, io.BytesIO(_bytes_of(ref))) as image:
-        return np.asarray(image.convert("RGB"))
+        return np.asarray(_in_eight_bits(image).convert("RGB"))
+
+
+def _in_eight_bits(image: Image.Image) -> Image.Image:
+    """Scale 16 bits a pixel to 8; Pillow would cut all but the darkest off at white."""
+    if not image.mode.startswith("I;16"):
+        return image
+    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
 
 
 def image_size(ref: ImageRef) -> tuple[int, int]:

@@ -160,7 +160,7 @@ class PretrainedLanguageModel(LanguageModel):
             if is_weightless():
                 self.model = _of_shape(name, vocabulary_size, dtype=dtype, attention=attention)
                 return
-            self.model = AutoModelForCausalLM.from_pretrained(
+            read: Any = AutoModelForCausalLM.from_pretrained(
                 name,
                 dtype=getattr(torch, dtype),
                 attn_implementation=attention,
@@ -168,12 +168,20 @@ class PretrainedLanguageModel(LanguageModel):
                 trust_remote_code=False,
                 local_files_only=is_folder,
                 revision=revision,
+                output_loading_info=True,
             )
+            self.model, told = read
         except (OSError, SafetensorError, ImportError) as error:
             raise ValueError(
                 f"language.name: got {name!r}, which cannot be loaded ({error}); allowed: a local "
                 "folder with config.json and safetensors, or a Hugging Face name"
             ) from error
+        if missing := sorted(told["missing_keys"]):
+            raise ValueError(
+                f"language.name: got {name!r}, whose files lack {len(missing)} of the model's "
+                f"weights, such as {', '.join(missing[:3])}; allowed: all of them; get the "
+                "checkpoint again, or correct its config.json"
+            )
         if vocabulary_size > self.table.shape[0]:
             self._grow(vocabulary_size)
 

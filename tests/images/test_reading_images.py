@@ -128,6 +128,14 @@ def test_a_huge_image_is_refused(monkeypatch):
         open_image(ImageRef(data=png(0)))
 
 
+def test_sixteen_bits_are_scaled_to_eight():
+    stored = io.BytesIO()
+    Image.fromarray(np.full((2, 3), 130 * 256 + 7, np.uint16)).save(stored, "png")
+    found = open_image(ImageRef(data=stored.getvalue()))
+    assert found.shape == (2, 3, 3)
+    assert (found == 130).all()
+
+
 def test_paths_stay_inside_their_root(tmp_path):
     (tmp_path / "in").mkdir()
     Image.new("RGB", (2, 2)).save(tmp_path / "out.png")

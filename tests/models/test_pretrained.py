@@ -3,6 +3,7 @@
 # pyright: reportOptionalMemberAccess=false, reportArgumentType=false, reportCallIssue=false
 # Language models have tables and heads.
 
+import json
 import socket
 
 import huggingface_hub.constants
@@ -112,3 +113,12 @@ def test_a_folder_without_a_tokenizer_is_refused(tmp_path):
         pretrained_tokenizer(str(tmp_path / "none"))
     with pytest.raises(ValueError, match=r"tokenizer\.name: got .*cannot be loaded .*allowed: a l"):
         pretrained_tokenizer(str(tmp_path))
+
+
+def test_a_checkpoint_that_lacks_weights_is_refused(tmp_path):
+    config = save_qwen(tmp_path) / "config.json"
+    told = json.loads(config.read_text())
+    del told["layer_types"]
+    config.write_text(json.dumps({**told, "num_hidden_layers": 3}))
+    with pytest.raises(ValueError, match=r"whose files lack 11 of .* such as model\.layers\.2"):
+        PretrainedLanguageModel(320, str(tmp_path))
