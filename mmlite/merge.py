@@ -92,7 +92,7 @@ def merge_run(run: str | Path, out: str | Path, *, tolerance: float | None = Non
 
 def _write(stage: Stage, dtypes: Mapping[str, torch.dtype], run: Path, folder: Path) -> None:
     weights = {}
-    for part in stage.trainable:
+    for part in stage.left_parts():
         for name, tensor in full_state(stage.parts[part]).items():
             kept = tensor.to(dtypes[part]) if part in dtypes else tensor
             weights[f"{part}.{name}"] = kept

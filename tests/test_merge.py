@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from interop.runs import FIXED, QWEN, make_run
 from safetensors.torch import load_file
 
 import mmlite.merge
 from mmlite.cli.main import main
 from mmlite.merge import merge_run
+from mmlite.models.fingerprint import weights_fingerprint
 from mmlite.models.quantization import compute_in_float32
 from mmlite.runs import load_run
 from mmlite.stages.merging import relative_difference, sample_logits
@@ -71,6 +73,17 @@ def test_a_merged_run_says_what_the_run_said(name, runs, tmp_path, capsys):
     record = json.loads((out / "merge.json").read_text())
     assert record["difference"] < record["tolerance"] == 1e-4
     assert record["parts"] == {"language": "float32"}
+
+
+def test_a_frozen_part_of_random_numbers_goes_along(tmp_path):
+    learns = {"trainable": ["projector", "language"], "adapters": {"language": {"rank": 2}}}
+    run = make_run(tmp_path / "runs" / "one", image=FIXED, chat=QWEN, **learns)
+    merge_run(run, tmp_path / "merged")
+    one, again, merged = (
+        weights_fingerprint(load_run(folder).parts["vision"])
+        for folder in (run, run, tmp_path / "merged")
+    )
+    assert one == again == merged
 
 
 def test_a_merged_run_can_be_started_from(runs, tmp_path):

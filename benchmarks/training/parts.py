@@ -143,6 +143,8 @@ def load_llava(folder: Path) -> Any:
 class SavedSiglip(VisionEncoder):
     """The vision encoder that transformers' model has, up to the same layer."""
 
+    is_published = True
+
     def __init__(self, folder: Path, shape: Shape) -> None:
         super().__init__()
         self.encoder = SiglipVisionModel.from_pretrained(folder / "vision", dtype=torch.float32)

@@ -5,6 +5,9 @@ import hashlib
 import torch
 from torch import nn
 
+UNHASHED = ("training", "is_published")
+"""Of a module's numbers, those that say how it is used or where its weights are from."""
+
 
 def weights_fingerprint(model: nn.Module) -> str:
     """Hash names, shapes, types and bytes of a module's weights, and what else decides its output.
@@ -19,7 +22,7 @@ def weights_fingerprint(model: nn.Module) -> str:
         settings = {
             key: value
             for key, value in sorted(vars(module).items())
-            if isinstance(value, bool | int | float) and key[0] != "_" and key != "training"
+            if isinstance(value, bool | int | float) and key[0] != "_" and key not in UNHASHED
         }
         digest.update(f"{name} {type(module).__qualname__} {settings};".encode())
     for name, tensor in sorted(model.state_dict().items()):

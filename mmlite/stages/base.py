@@ -276,15 +276,15 @@ class Stage(LightningModule, ABC):
         self.adapters.save(self.parts, path.parent, is_writer=self.global_rank == 0)
         weights = {
             f"{part}.{name}": tensor
-            for part in self._left_parts()
+            for part in self.left_parts()
             if part not in self.adapters.forms
             for name, tensor in full_state(self.parts[part]).items()
         }
         if self.global_rank == 0:
             save_weights(weights, path)
-            _log.info("Weights of %s are in %s", ", ".join(self._left_parts()), path.parent)
+            _log.info("Weights of %s are in %s", ", ".join(self.left_parts()), path.parent)
 
-    def _left_parts(self) -> list[str]:
+    def left_parts(self) -> list[str]:
         """Return the parts that were trained, and those whose random weights nobody else has."""
         random = {
             name
@@ -299,7 +299,7 @@ class Stage(LightningModule, ABC):
         Raises:
             ValueError: If something of it is missing or does not fit.
         """
-        for part in self._left_parts():
+        for part in self.left_parts():
             module = self.parts[part]
             if part in self.adapters.forms and not is_checkpoint(path):
                 self.adapters.restore(module, part, path)
@@ -311,6 +311,8 @@ class Stage(LightningModule, ABC):
                     f"run: got {path}, whose weights lack {', '.join(missing[:4])} of {part}, "
                     "allowed: a run trained as its configuration says; train it again"
                 )
+        if "vision" in self.left_parts():
+            self._open_feature_cache()  # it was opened for the encoder as it was built
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.adapters.leave_out_base(self, checkpoint)

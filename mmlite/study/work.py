@@ -78,7 +78,7 @@ class StepReport(Callback):
 
 def _train(job: Job, study: StudySpec, out: Path, report: Report) -> None:
     folder = out / job.name
-    resume = _resume_point(folder, job)
+    resume = resume_point(folder, job)
     if not resume:
         shutil.rmtree(folder, ignore_errors=True)  # logs and weights of other inputs
         folder.mkdir(parents=True)
@@ -112,15 +112,26 @@ def run_arguments(job: Job, out: Path, *, resume: Path | None = None) -> list[st
     return ["fit", *files, *[f"--{key}={_flag(value)}" for key, value in flags.items()]]
 
 
-def _resume_point(folder: Path, job: Job) -> Path | None:
-    """Return the last checkpoint of a run that was killed with the same inputs."""
-    last = folder / command.CHECKPOINTS / "last.ckpt"
+def resume_point(folder: Path, job: Job) -> Path | None:
+    """Return the last whole checkpoint of a run that was killed with the same inputs.
+
+    Args:
+        folder: Of the run.
+        job: The one that trains it.
+
+    Returns:
+        None if there is nothing to go on from, or the run was over.
+    """
     try:
         same = json.loads((folder / STARTED_FILE).read_text())["key"] == job.key
     except (OSError, ValueError, KeyError):
         return None
-    finished = (folder / WEIGHTS_FILE).exists()
-    return last if same and zipfile.is_zipfile(last) and not finished else None
+    if not same or (folder / WEIGHTS_FILE).exists():
+        return None
+    kept = folder / command.CHECKPOINTS
+    # A kill can leave a link to nothing, or half of a file, beside a checkpoint that is whole.
+    others = sorted(kept.glob("*.ckpt"), key=lambda path: path.lstat().st_mtime_ns, reverse=True)
+    return next((path for path in (kept / "last.ckpt", *others) if zipfile.is_zipfile(path)), None)
 
 
 def _flag(value: Any) -> str:

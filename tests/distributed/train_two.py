@@ -170,6 +170,7 @@ def run(
 def main(out: Path, kinds: list[str]) -> None:
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
+    warnings.filterwarnings("error", message="FSDP2-wrapped module")  # gradients may be wrong
     for kind in kinds:
         is_resumed = kind.endswith("_resumed")
         killed = out / kind.replace("_resumed", "_killed") / "checkpoints" / "last.ckpt"

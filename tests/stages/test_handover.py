@@ -8,8 +8,9 @@ import logging
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny import tiny_stage
+from tiny import tiny_examples, tiny_processor, tiny_stage
 
+from mmlite.features import FeatureCache
 from mmlite.models import LinearProjector
 from mmlite.stages.weights import WEIGHTS_FILE, full_state, load_part, save_weights
 
@@ -46,6 +47,18 @@ def test_frozen_parts_that_are_elsewhere_are_left_out(run, tmp_path):
     published.save(tmp_path / WEIGHTS_FILE)
     names = load_file(tmp_path / WEIGHTS_FILE).keys()
     assert {name.split(".")[0] for name in names} == {"projector", "language"}
+
+
+def test_a_restored_encoder_has_the_features_it_had(tmp_path):
+    written, read = (FeatureCache(str(tmp_path / "features")) for _ in range(2))
+    first, second = (built(processor=tiny_processor(features=cache)) for cache in (written, read))
+    first.save(tmp_path / WEIGHTS_FILE)
+    batch = first.processor.collate([first.processor.encode_example(tiny_examples(1)[0])])
+    first.with_features(batch)
+    written.flush()
+    second.restore(tmp_path)
+    (key,) = batch.pixel_keys
+    assert read.get(key) is not None
 
 
 def test_tied_weights_stay_tied_when_loaded(run):

@@ -2,7 +2,9 @@
 
 import importlib.util
 import json
+import os
 import shutil
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +18,7 @@ from mmlite.config.files import referenced_files
 from mmlite.study import jobs as jobs_module
 from mmlite.study.jobs import Job, is_done, mark_done, plan, predictions_file, seconds_of
 from mmlite.study.spec import StudySpec
+from mmlite.study.work import resume_point
 
 TRAINED = {f"{run}-{size}" for run in ("language", "extraction", "instruction") for size in "ab"}
 PERCEIVED = {"perceive-extract-a", "perceive-extract-b"}
@@ -161,6 +164,27 @@ def test_a_job_is_done_with_its_own_mark_and_what_it_made(tmp_path: Path) -> Non
     assert predictions_file(answered, out).name == "seed-0-symbolic.jsonl"
     (out / "seed-0" / "language-a" / "done.json").write_text('{"ke')
     assert not is_done(trained, out), "a mark that is cut off"
+
+
+def test_a_killed_run_goes_on_from_its_last_whole_checkpoint(tmp_path: Path) -> None:
+    job, *_ = planned(tmp_path)
+    kept = tmp_path / "run" / "checkpoints"
+    kept.mkdir(parents=True)
+    (tmp_path / "run" / "started.json").write_text(json.dumps({"key": job.key}))
+    assert resume_point(tmp_path / "run", job) is None
+    for number, name in enumerate(("step=10.ckpt", "step=20.ckpt", "step=30.ckpt")):
+        with zipfile.ZipFile(kept / name, "w") as file:
+            file.writestr("data", name)
+        os.utime(kept / name, (number, number))
+    whole = (kept / "step=30.ckpt").read_bytes()
+    (kept / "last.ckpt").symlink_to("step=10.ckpt")
+    assert resume_point(tmp_path / "run", job) == kept / "last.ckpt"
+    (kept / "step=10.ckpt").unlink()  # killed before the link was made anew
+    (kept / "step=30.ckpt").write_bytes(whole[:-30])  # killed while it was written
+    assert resume_point(tmp_path / "run", job) == kept / "step=20.ckpt"
+    assert resume_point(tmp_path / "run", replace(job, key="other")) is None
+    (tmp_path / "run" / "weights.safetensors").write_bytes(b"x")
+    assert resume_point(tmp_path / "run", job) is None
 
 
 @pytest.fixture(scope="module")
