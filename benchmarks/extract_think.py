@@ -29,15 +29,13 @@ from transformers import LogitsProcessorList, Qwen3ForCausalLM
 
 from benchmarks.training.mix import NUM_IMAGES, SPECIAL, write_mix
 from benchmarks.training.parts import (
-    TINY,
     SavedSiglip,
-    Shape,
     build_processor,
     load_llava,
     save_parts,
     saved_projector,
-    text_config,
 )
+from benchmarks.training.shapes import TINY, Shape, text_config
 from mmlite.chat import ChatTemplate
 from mmlite.generation import Decoding, Engine, Thinking
 from mmlite.generation.thinking import thinking_processor
@@ -168,7 +166,7 @@ class OneAtATime:
     def __init__(self, folder: Path, shape: Shape, lengths: Lengths) -> None:
         self.processor = random_ends(build_processor(shape), shape)
         self.lengths = lengths
-        self.sees = load_llava(folder).eval()
+        self.sees = load_llava(folder / "llava").eval()
         self.thinks = Qwen3ForCausalLM.from_pretrained(folder / "reasoner", dtype=torch.float32)
         self.thinks.eval()
         self.stop_ids = [token for token in self.processor.end_ids if isinstance(token, int)]

@@ -13,7 +13,7 @@ import sys
 from benchmarks.train_vs_transformers import compare, table
 from benchmarks.training.measured import Setup
 from benchmarks.training.ours import OURS
-from benchmarks.training.parts import TINY, Shape
+from benchmarks.training.shapes import TINY, Shape
 
 
 def main() -> None:

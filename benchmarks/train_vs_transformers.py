@@ -10,7 +10,6 @@ Run: python -m benchmarks.train_vs_transformers [--threads 2] [--steps 6] [--tin
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -22,7 +21,8 @@ from benchmarks.training.arms import TRANSFORMERS
 from benchmarks.training.measured import Measured, Setup
 from benchmarks.training.mix import write_mix
 from benchmarks.training.ours import OURS
-from benchmarks.training.parts import TINY, Shape, save_parts
+from benchmarks.training.parts import save_parts
+from benchmarks.training.shapes import TINY, Shape
 
 LOSS_TOLERANCE = 2e-3
 """Largest difference of a step's mean loss; float32 sums in another order differ, and grow."""
@@ -64,7 +64,7 @@ def measure(arm: str, folder: Path, threads: int) -> Measured:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{arm} failed:\n{done.stderr[-4000:]}")
-    return Measured(**json.loads((out / "measured.json").read_text()))
+    return Measured.read(out)
 
 
 def line(arm: str, measured: Measured, base: Measured) -> Line:
@@ -73,7 +73,7 @@ def line(arm: str, measured: Measured, base: Measured) -> Line:
     Raises:
         RuntimeError: If their losses differ.
     """
-    rate, base_rate = _rate(measured, measured.supervised), _rate(base, base.supervised)
+    rate, base_rate = measured.rate(measured.supervised), base.rate(base.supervised)
     pairs = zip(measured.losses, base.losses, strict=True)
     difference = max(abs(one - other) for one, other in pairs)
     if difference > LOSS_TOLERANCE or measured.supervised != base.supervised:
@@ -84,20 +84,15 @@ def line(arm: str, measured: Measured, base: Measured) -> Line:
     return Line(
         arm=arm,
         supervised_per_second=rate,
-        tokens_per_second=_rate(measured, measured.tokens),
+        tokens_per_second=measured.rate(measured.tokens),
         padding=1 - sum(measured.tokens) / sum(measured.padded),
         peak_mb=measured.peak_mb,
         faster=rate / base_rate,
-        busy_faster=_rate(measured, measured.supervised, busy=True)
-        / _rate(base, base.supervised, busy=True),
+        busy_faster=measured.rate(measured.supervised, busy=True)
+        / base.rate(base.supervised, busy=True),
         memory=measured.peak_mb / base.peak_mb,
         loss_difference=difference,
     )
-
-
-def _rate(measured: Measured, counts: list[int], *, busy: bool = False) -> float:
-    times = measured.busy if busy else measured.ends
-    return sum(counts[1:]) / (times[-1] - times[0])
 
 
 def compare(setup: Setup, arms: tuple[str, ...], threads: int) -> list[Line]:

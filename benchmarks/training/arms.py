@@ -5,14 +5,12 @@ Started by `benchmarks.train_vs_transformers`: arms.py ARM FOLDER OUT, where FOL
 same rows; mmlite cuts a step's rows into batches by length, transformers takes them as they come.
 """
 
-import json
 import logging
 import sys
 import warnings
-from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.training.measured import Measured, Setup, own_peak_mb
+from benchmarks.training.measured import Measured, Setup
 
 TRANSFORMERS = "transformers"
 """The way that is no key of `OURS`."""
@@ -31,22 +29,22 @@ def run_arm(arm: str, folder: Path, out: Path) -> Measured:
     if arm == TRANSFORMERS:
         from benchmarks.training.theirs import train_transformers
 
-        measured = train_transformers(folder, setup, out)
-    else:
-        from benchmarks.training.ours import OURS, train_mmlite
+        return train_transformers(folder, setup, out)
+    from benchmarks.training.ours import OURS, train_mmlite
 
-        measured = train_mmlite(folder, setup, out, OURS[arm])
-    measured.peak_mb = own_peak_mb()
-    return measured
+    return train_mmlite(folder, setup, out, OURS[arm])
+
+
+def quiet() -> None:
+    """Keep what libraries tell their users out of the way."""
+    warnings.filterwarnings("ignore")
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 
 
 def main(arm: str, folder: Path, out: Path) -> None:
     """Train in one way and write what was measured."""
-    warnings.filterwarnings("ignore")
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    measured = run_arm(arm, folder, out)
-    values = {k: v for k, v in asdict(measured).items() if not k.startswith("_")}
-    (out / "measured.json").write_text(json.dumps(values))
+    quiet()
+    run_arm(arm, folder, out).write(out)
 
 
 if __name__ == "__main__":

@@ -1,22 +1,41 @@
 """What all ways to train do alike, and what is measured of them."""
 
 import json
-import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import torch
-
+from benchmarks.flops import Work, training_flops
 from benchmarks.training.mix import ROWS_FILE
-from benchmarks.training.parts import Shape
+from benchmarks.training.shapes import Shape
+from benchmarks.training.tunings import TUNINGS, Tuning
 from data_modules.mixture import Mixed
 from data_modules.sources import LLaVA
-from mmlite.batch import IGNORE_INDEX
 
 SETUP_FILE = "setup.json"
-LEARNING_RATE = 1e-3
+MEASURED_FILE = "measured.json"
 CLIP = 1.0
 """Gradient norm; the Trainer's default."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where arms run, and for how long.
+
+    Attributes:
+        device: `cpu` or `cuda`.
+        precision: Of the trainer, by Lightning's names: `32-true` or `bf16-mixed`.
+        workers: Processes that load images.
+        attention: Of packed rows, by transformers' names.
+        warmup: Optimizer steps that do not count; at least one.
+        seconds: After so many that count no further step begins; None: only steps end a run.
+    """
+
+    device: str = "cpu"
+    precision: str = "32-true"
+    workers: int = 0
+    attention: str = "sdpa"
+    warmup: int = 1
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -25,10 +44,19 @@ class Setup:
 
     Attributes:
         shape: Sizes of the model.
-        steps: Optimizer steps.
-        batch_size: Rows of a batch.
+        steps: Optimizer steps, at most.
+        batch_size: Rows of a batch; with `batch_tokens`, of transformers alone.
         accumulate: Batches of an optimizer step.
         loss_chunk_tokens: Of the arms that chunk their loss.
+        tuning: Name of the stage, in `TUNINGS`.
+        batch_tokens: Tokens of a batch of mmlite; None: its batches have the same rows too, so that
+            the losses of each step are the same.
+        pack_tokens: Tokens of a row that several examples share.
+        checkpointing: Whether activations are computed again for the backward pass.
+        rows: Folder of rows and images, within that of the run.
+        weights: Folder of transformers' model within that of the run, where mmlite's parts take
+            their weights from it; None: `save_parts` saved all.
+        machine: Where arms run.
     """
 
     shape: Shape = field(default_factory=Shape)
@@ -36,12 +64,42 @@ class Setup:
     batch_size: int = 4
     accumulate: int = 2
     loss_chunk_tokens: int = 128
+    tuning: str = "instruction"
+    batch_tokens: int | None = None
+    pack_tokens: int = 4096
+    checkpointing: bool = False
+    rows: str = "."
+    weights: str | None = None
+    machine: Machine = field(default_factory=Machine)
+
+    @property
+    def stage(self) -> Tuning:
+        """What learns, and from what."""
+        return TUNINGS[self.tuning]
+
+    @property
+    def recomputed(self) -> list[str]:
+        """Parts whose activations are computed again: gradients flow through these."""
+        if not self.checkpointing:
+            return []
+        return ["vision", "language"] if "vision" in self.stage.learns else ["language"]
+
+    def flops(self, work: Work) -> float:
+        """Return the model FLOPs of training."""
+        return training_flops(
+            work,
+            self.shape.vision,
+            self.shape.language,
+            learns=self.stage.learns,
+            adapter_rank=self.stage.adapter_rank,
+        )
 
     @classmethod
     def read(cls, folder: Path) -> "Setup":
         """Read what `write` wrote."""
         values = json.loads((folder / SETUP_FILE).read_text())
-        return cls(**{**values, "shape": Shape(**values["shape"])})
+        nested = {"shape": Shape(**values["shape"]), "machine": Machine(**values["machine"])}
+        return cls(**{**values, **nested})
 
     def write(self, folder: Path) -> None:
         """Write it beside weights and rows."""
@@ -59,7 +117,8 @@ class Measured:
         supervised: Supervised tokens of each step.
         tokens: Tokens of each step, padding left out.
         padded: Tokens of each step, padding included.
-        peak_mb: Most memory the process had.
+        flops: Model FLOPs of each step.
+        peak_mb: Most memory: the process's on a CPU, of tensors from the first step on elsewhere.
     """
 
     losses: list[float] = field(default_factory=list)
@@ -68,38 +127,32 @@ class Measured:
     supervised: list[int] = field(default_factory=list)
     tokens: list[int] = field(default_factory=list)
     padded: list[int] = field(default_factory=list)
+    flops: list[float] = field(default_factory=list)
     peak_mb: float = 0.0
-    _sum: float = 0.0
-    _counts: tuple[int, int, int] = (0, 0, 0)
 
-    def add(self, total: float, labels: torch.Tensor, mask: torch.Tensor) -> None:
-        """Add a batch: its summed loss and what it was."""
-        new = (int((labels[:, 1:] != IGNORE_INDEX).sum()), int(mask.sum()), mask.numel())
-        self._sum += total
-        self._counts = tuple(a + b for a, b in zip(self._counts, new, strict=True))  # pyright: ignore[reportAttributeAccessIssue]
+    @classmethod
+    def read(cls, folder: Path) -> "Measured":
+        """Read what `write` wrote."""
+        return cls(**json.loads((folder / MEASURED_FILE).read_text()))
 
-    def end_step(self) -> None:
-        """Note the end of an optimizer step."""
-        self.ends.append(time.perf_counter())
-        self.busy.append(time.process_time())
-        supervised, tokens, padded = self._counts
-        self.losses.append(self._sum / max(supervised, 1))
-        self.supervised.append(supervised)
-        self.tokens.append(tokens)
-        self.padded.append(padded)
-        self._sum, self._counts = 0.0, (0, 0, 0)
+    def write(self, folder: Path) -> None:
+        """Write it into a run's folder."""
+        (folder / MEASURED_FILE).write_text(json.dumps(asdict(self)))
+
+    def rate(
+        self, counts: list[int] | list[float], *, warmup: int = 1, busy: bool = False
+    ) -> float:
+        """Return what was done per second after the first steps.
+
+        Args:
+            counts: Of each step.
+            warmup: Steps that do not count.
+            busy: Whether processor time counts.
+        """
+        times = self.busy if busy else self.ends
+        return sum(counts[warmup:]) / (times[-1] - times[warmup - 1])
 
 
 def mixed(folder: Path) -> list[Mixed]:
     """Return the rows as a mixture of one source."""
     return [Mixed(LLaVA(str(folder / "images"), train=str(folder / ROWS_FILE)))]
-
-
-def own_peak_mb() -> float:
-    """Return the most memory this process had at a time, in MB; Linux only.
-
-    Not `getrusage`: a child starts with the peak of the process that started it.
-    """
-    status = Path("/proc/self/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) * 1024 / 1e6

@@ -1,11 +1,13 @@
 """Conversations with the length spread of LLaVA-1.5's 665K mix, generated, in LLaVA's format.
 
 How many rows of each kind there are is published (arXiv:2310.03744, table 7, in thousands). How
-long their turns are is this program's assumption, close to what a look at a few rows shows.
+long their turns are is this program's assumption, close to what a look at a few rows shows. So it
+is of captions for alignment and of extractions, which have kinds of their own.
 """
 
 import json
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +55,15 @@ KINDS = {
     "regions (RefCOCO, VG)": Kind(134, (3, 10), (10, 30), (8, 20)),
 }
 
+CAPTIONS = {"caption (LCS-558K)": Kind(558, (1, 1), (4, 10), (6, 40))}
+"""Alignment: stage S0 of arXiv:2511.17487."""
+
+EXTRACTIONS = {
+    "one question": Kind(228, (1, 1), (40, 70), (60, 180)),
+    "several questions (VQAv2, GQA)": Kind(155, (2, 6), (40, 70), (60, 180)),
+}
+"""Extraction tuning: stage S3; its prompt with a question, and the details it asks for."""
+
 
 def word_tokenizer(vocabulary: int) -> PreTrainedTokenizerFast:
     """Return a tokenizer of so many tokens whose words are `w0`, `w1` and so on."""
@@ -71,7 +82,15 @@ def word_tokenizer(vocabulary: int) -> PreTrainedTokenizerFast:
     )
 
 
-def write_mix(folder: Path, *, rows: int, vocabulary: int, max_text_tokens: int) -> None:
+def write_mix(
+    folder: Path,
+    *,
+    rows: int,
+    vocabulary: int,
+    max_text_tokens: int,
+    kinds: Mapping[str, Kind] = KINDS,
+    picture_px: tuple[int, int] = (256, 256),
+) -> None:
     """Write rows and images; the same arguments write the same files.
 
     Args:
@@ -79,23 +98,25 @@ def write_mix(folder: Path, *, rows: int, vocabulary: int, max_text_tokens: int)
         rows: How many.
         vocabulary: Tokens of the tokenizer whose words are drawn.
         max_text_tokens: Conversations end before they have more words; at least a turn is left.
+        kinds: Of rows, each as often as it says.
+        picture_px: Width and height of the images.
     """
     rng = random.Random(0)
     (folder / "images").mkdir(parents=True, exist_ok=True)
     noise = np.random.default_rng(0)
     for number in range(NUM_IMAGES):
         small = noise.integers(0, 256, (8, 8, 3), dtype=np.uint8)
-        picture = Image.fromarray(small).resize((256, 256), Image.Resampling.BICUBIC)
+        picture = Image.fromarray(small).resize(picture_px, Image.Resampling.BICUBIC)
         picture.save(folder / "images" / f"{number}.jpg")
     last_word = vocabulary - len(SPECIAL) - len(ROLE_WORDS) - 1
 
     def words(limits: tuple[int, int]) -> list[str]:
         return [f"w{rng.randint(0, last_word)}" for _ in range(rng.randint(*limits))]
 
-    kinds = rng.choices(list(KINDS), [kind.thousands for kind in KINDS.values()], k=rows)
+    names = rng.choices(list(kinds), [kind.thousands for kind in kinds.values()], k=rows)
     records = []
-    for number, name in enumerate(kinds):
-        kind = KINDS[name]
+    for number, name in enumerate(names):
+        kind = kinds[name]
         conversation: list[dict[str, str]] = []
         left = max_text_tokens
         for turn in range(rng.randint(*kind.turns)):

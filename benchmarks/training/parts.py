@@ -1,10 +1,12 @@
 """One set of random weights, saved for both ways to train: transformers' LLaVA, and mmlite's parts.
 
 FOLDER/llava is a `LlavaForConditionalGeneration`, FOLDER/language and FOLDER/vision are the models
-inside it, and FOLDER/projector.safetensors its projector under mmlite's names.
+inside it, and FOLDER/projector.safetensors its projector under mmlite's names. Where weights are
+large, the first folder is enough: mmlite's parts take theirs from it by `init_from`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,98 +14,36 @@ import torch
 from jaxtyping import Float
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import Qwen3Config, SiglipVisionConfig, SiglipVisionModel
+from transformers import SiglipVisionModel
 
 from benchmarks.training.mix import SPECIAL, word_tokenizer
+from benchmarks.training.shapes import (
+    FEATURE_LAYER,
+    Shape,
+    text_config,
+    text_fields,
+    vision_config,
+)
 from mmlite.chat import ChatTemplate
 from mmlite.images import ImageTransform
-from mmlite.models import MLPProjector, VisionEncoder
+from mmlite.models import (
+    MLPProjector,
+    NewLanguageModel,
+    PretrainedLanguageModel,
+    TimmVision,
+    VisionEncoder,
+)
 from mmlite.processor import Processor
 
 PROJECTOR_NAMES = {"layers.0": "linear_1", "layers.2": "linear_2"}
-FEATURE_LAYER = -2
+
+ENCODER = "vit_so400m_patch14_siglip_384"
+"""SigLIP in timm; a shape gives it other sizes."""
 
 
-@dataclass(frozen=True)
-class Shape:
-    """Sizes of a model; the defaults are a small one with the tokens of Qwen3.
-
-    Attributes:
-        vocabulary: Token ids.
-        hidden: Width of the language model.
-        layers: Its blocks.
-        vision_hidden: Width of the vision encoder.
-        vision_layers: Its blocks.
-        image_px: Side of an image.
-        patch_px: Side of a patch; each patch becomes a token.
-        max_text_tokens: Longest conversation, without its image.
-        initializer_range: Spread of fresh weights. With the usual one a fresh language model with
-            tied embeddings repeats its last token; with 0.2 it writes texts.
-    """
-
-    vocabulary: int = 151_936
-    hidden: int = 256
-    layers: int = 6
-    vision_hidden: int = 192
-    vision_layers: int = 4
-    image_px: int = 336
-    patch_px: int = 14
-    max_text_tokens: int = 512
-    initializer_range: float = 0.02
-
-    @property
-    def image_tokens(self) -> int:
-        """Tokens of an image."""
-        return (self.image_px // self.patch_px) ** 2
-
-
-TINY = Shape(
-    vocabulary=400,
-    hidden=32,
-    layers=2,
-    vision_hidden=24,
-    vision_layers=2,
-    image_px=32,
-    patch_px=16,
-    max_text_tokens=64,
-)
-"""For tests: the program in seconds."""
-
-
-def text_config(shape: Shape) -> Qwen3Config:
-    """Return the language model's configuration."""
-    return Qwen3Config(
-        vocab_size=shape.vocabulary,
-        hidden_size=shape.hidden,
-        intermediate_size=3 * shape.hidden,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=shape.hidden // 4,
-        max_position_embeddings=4096,
-        tie_word_embeddings=True,
-        initializer_range=shape.initializer_range,
-        bos_token_id=None,
-        eos_token_id=SPECIAL.index("<|im_end|>"),
-        pad_token_id=SPECIAL.index("<|endoftext|>"),
-    )
-
-
-def vision_config(shape: Shape) -> SiglipVisionConfig:
-    """Return the vision encoder's configuration."""
-    return SiglipVisionConfig(
-        hidden_size=shape.vision_hidden,
-        intermediate_size=4 * shape.vision_hidden,
-        num_hidden_layers=shape.vision_layers,
-        num_attention_heads=4,
-        image_size=shape.image_px,
-        patch_size=shape.patch_px,
-    )
-
-
-def save_parts(folder: Path, shape: Shape) -> None:
-    """Draw weights and save them for both ways to train."""
-    from transformers import LlavaConfig, LlavaForConditionalGeneration, Qwen3ForCausalLM
+def new_llava(shape: Shape) -> Any:
+    """Draw the weights of transformers' model."""
+    from transformers import LlavaConfig, LlavaForConditionalGeneration
 
     torch.manual_seed(0)
     config = LlavaConfig(
@@ -115,7 +55,14 @@ def save_parts(folder: Path, shape: Shape) -> None:
         image_seq_length=shape.image_tokens,
         tie_word_embeddings=True,
     )
-    llava = LlavaForConditionalGeneration(config)
+    return LlavaForConditionalGeneration(config)
+
+
+def save_parts(folder: Path, shape: Shape) -> None:
+    """Draw weights and save them for both ways to train."""
+    from transformers import Qwen3ForCausalLM
+
+    llava = new_llava(shape)
     llava.save_pretrained(folder / "llava")
     language = Qwen3ForCausalLM(text_config(shape))
     language.model.load_state_dict(llava.model.language_model.state_dict())
@@ -131,13 +78,29 @@ def save_parts(folder: Path, shape: Shape) -> None:
     save_file(renamed, folder / "projector.safetensors")
 
 
-def load_llava(folder: Path) -> Any:
-    """Load transformers' model with a frozen vision encoder."""
+def save_llava(folder: Path, shape: Shape, device: str) -> None:
+    """Draw weights on a device and save them, in bfloat16, as transformers' model alone."""
+    with torch.device(device):
+        llava = new_llava(shape)
+    llava.to(torch.bfloat16).save_pretrained(folder)
+
+
+def load_llava(
+    folder: Path,
+    *,
+    learns: Collection[str] = ("projector", "language"),
+    dtype: torch.dtype = torch.float32,
+) -> Any:
+    """Load transformers' model; the parts that do not learn are frozen."""
     from transformers import LlavaForConditionalGeneration
 
-    model = LlavaForConditionalGeneration.from_pretrained(folder / "llava", dtype=torch.float32)
-    model.model.vision_tower.requires_grad_(False)
-    return model
+    llava = LlavaForConditionalGeneration.from_pretrained(folder, dtype=dtype)
+    model = llava.model
+    model.vision_tower.requires_grad_("vision" in learns)
+    model.multi_modal_projector.requires_grad_("projector" in learns)
+    model.language_model.requires_grad_("language" in learns)
+    llava.lm_head.requires_grad_("language" in learns)
+    return llava
 
 
 class SavedSiglip(VisionEncoder):
@@ -163,6 +126,41 @@ def saved_projector(folder: Path, vision_dim: int, text_dim: int) -> MLPProjecto
     projector = MLPProjector(vision_dim, text_dim)
     projector.load_state_dict(load_file(folder / "projector.safetensors"))
     return projector
+
+
+def saved_parts(folder: Path, shape: Shape) -> dict[str, Any]:
+    """Return how a stage builds the parts that `save_parts` saved."""
+    return {
+        "language": partial(PretrainedLanguageModel, name=str(folder / "language")),
+        "vision": partial(SavedSiglip, folder, shape),
+        "projector": partial(saved_projector, folder),
+    }
+
+
+def fresh_parts(weights: Path, shape: Shape, *, attention: str = "sdpa") -> dict[str, Any]:
+    """Return how a stage builds a model as `experiments/parts/` does, with saved weights.
+
+    Args:
+        weights: From `save_llava`.
+        shape: Of the model.
+        attention: Of the language model.
+    """
+    vision = shape.vision
+    sizes = {
+        "img_size": shape.image_px,
+        "patch_size": shape.patch_px,
+        "embed_dim": vision.width,
+        "depth": shape.vision_layers,
+        "num_heads": shape.vision_heads,
+        "mlp_ratio": (vision.inner + 0.5) / vision.width,  # timm rounds the product down
+        "act_layer": "gelu_tanh",
+    }
+    return {
+        "language": partial(NewLanguageModel, config=text_fields(shape), attention=attention),
+        "vision": partial(TimmVision, ENCODER, feature_layer=FEATURE_LAYER, model_args=sizes),
+        "projector": MLPProjector,
+        "init_from": dict.fromkeys(("vision", "projector", "language"), str(weights)),
+    }
 
 
 def build_processor(shape: Shape) -> Processor:

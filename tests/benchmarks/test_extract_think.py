@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.extract_think import Lengths, compare
-from benchmarks.training.parts import TINY
+from benchmarks.training.shapes import TINY
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -1,0 +1,238 @@
+"""The arms of `benchmarks.gpu`: which there are, what each is set up with, and running one."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from benchmarks.training.arms import quiet
+from benchmarks.training.decoding import decode_mmlite, decode_transformers
+from benchmarks.training.measured import Machine, Setup
+from benchmarks.training.mix import KINDS, write_mix
+from benchmarks.training.ours import Switches, train_mmlite
+from benchmarks.training.parts import save_llava
+from benchmarks.training.shapes import QWEN3_SIZES, TINY, Shape
+from benchmarks.training.tunings import TUNINGS
+
+TRANSFORMERS = {"transformers": False, "transformers bfloat16": True}
+"""Ways with transformers' own classes, and whether all is in bfloat16 there."""
+
+MMLITE = {
+    "mmlite": Switches(chunked=True),
+    "mmlite compiled": Switches(chunked=True, compiled=True),
+    "mmlite packed": Switches(chunked=True, packed=True),
+    "mmlite packed compiled": Switches(chunked=True, packed=True, compiled=True),
+    "mmlite packed bfloat16": Switches(chunked=True, packed=True, pure=True),
+    "mmlite packed compiled bfloat16": Switches(
+        chunked=True, packed=True, compiled=True, pure=True
+    ),
+}
+"""mmlite's ways. Without a word, batches are cut by length, weights and the optimizer's states are
+float32, and bfloat16 is computed in, as in `experiments/overlays/one_gpu.yaml`."""
+
+WAYS = (*TRANSFORMERS, *MMLITE)
+DECODING = "decoding"
+STAGES = ("full", "alignment", "extraction", DECODING)
+
+DEVICE_FILE = "device.json"
+TRIAL_SIZE = "trial"
+SIZES = {**QWEN3_SIZES, TRIAL_SIZE: TINY}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One line of the table.
+
+    Attributes:
+        size: Of the language model.
+        stage: What is measured.
+        way: How.
+    """
+
+    size: str
+    stage: str
+    way: str
+
+    def __str__(self) -> str:
+        return f"{self.size} {self.stage}, {self.way}"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much there is of what.
+
+    Attributes:
+        batch_tokens: Of a batch.
+        pack_tokens: Of a row that several examples share.
+        steps: Optimizer steps that count, at most.
+        rows: Of each stage's data.
+        questions: That are decoded.
+        new_tokens: Longest text that is decoded.
+        picture_px: Width and height of the images.
+    """
+
+    batch_tokens: int
+    pack_tokens: int = 4096
+    steps: int = 40
+    rows: int = 4096
+    questions: int = 128
+    new_tokens: int = 128
+    picture_px: tuple[int, int] = (640, 480)
+
+
+TRIAL_LIMITS = Limits(192, 96, steps=2, rows=48, questions=6, new_tokens=8, picture_px=(64, 48))
+
+LARGE_MEMORY = 100e9
+"""Bytes; a GPU that has more is given twice the tokens."""
+
+ACCUMULATE = 2
+LOSS_CHUNK_TOKENS = 2048
+
+
+def build_arms(
+    sizes: Sequence[str], stages: Sequence[str], ways: Sequence[str] | None
+) -> list[Arm]:
+    """Return the arms, in the order in which they run.
+
+    Args:
+        sizes: Of the language model.
+        stages: What is measured.
+        ways: Of every stage; None: the usual ones.
+    """
+    return [
+        Arm(size, stage, way)
+        for size in sizes
+        for stage in stages
+        for way in (ways or usual_ways(stage, is_trial=size == TRIAL_SIZE))
+        if stage != DECODING or way in ("transformers", "mmlite")
+    ]
+
+
+def usual_ways(stage: str, *, is_trial: bool) -> tuple[str, ...]:
+    """Return the ways a stage is measured in: full tuning also as fast as it can be."""
+    if stage != "full":
+        return ("transformers", "mmlite")
+    if is_trial:  # compiling takes longer than all the rest
+        return ("transformers", "mmlite", "mmlite packed", "mmlite packed bfloat16")
+    return ("transformers", "mmlite", "mmlite packed compiled bfloat16")
+
+
+def gpu_limits(memory: int, batch_tokens: int | None, pack_tokens: int) -> Limits:
+    """Return the limits of a GPU.
+
+    Args:
+        memory: Its bytes.
+        batch_tokens: Of a batch, if given.
+        pack_tokens: Of a packed row.
+    """
+    usual = 16384 if memory > LARGE_MEMORY else 8192
+    return Limits(batch_tokens or usual, pack_tokens)
+
+
+def mean_tokens(shape: Shape, stage: str) -> int:
+    """Return about how many tokens a row of a stage has."""
+    kinds = TUNINGS[tuning_of(stage)].kinds.values()
+    rows = sum(kind.thousands for kind in kinds)
+    total = 0.0
+    for kind in kinds:
+        turn = (sum(kind.question) + sum(kind.answer)) / 2
+        text = min(turn * sum(kind.turns) / 2, shape.max_text_tokens)
+        total += kind.thousands * (text + kind.has_image * shape.image_tokens)
+    return round(total / rows)
+
+
+def tuning_of(stage: str) -> str:
+    """Return the tuning whose model and rows a stage has: decoding has those of full tuning."""
+    return "full" if stage == DECODING else stage
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """How an arm is tried.
+
+    Attributes:
+        share: Of its tokens a batch gets one in so many; as many more make an optimizer step.
+        checkpointing: Whether activations are computed again for the backward pass.
+    """
+
+    share: int = 1
+    checkpointing: bool = False
+
+    def __str__(self) -> str:
+        batches = [] if self.share == 1 else [f"batches of 1/{self.share}"]
+        return ", ".join(batches + ["activations computed again"] * self.checkpointing)
+
+
+ATTEMPTS = (Attempt(), Attempt(share=2), Attempt(share=2, checkpointing=True))
+"""What is tried, one after the other, as long as memory does not suffice."""
+
+
+def setup_of(arm: Arm, limits: Limits, machine: Machine, attempt: Attempt = ATTEMPTS[0]) -> Setup:
+    """Return what an arm is set up with."""
+    shape, tokens = SIZES[arm.size], limits.batch_tokens // attempt.share
+    return Setup(
+        shape=shape,
+        steps=machine.warmup + limits.steps,
+        batch_size=max(1, round(tokens / mean_tokens(shape, arm.stage))),
+        accumulate=ACCUMULATE * attempt.share,
+        loss_chunk_tokens=LOSS_CHUNK_TOKENS if arm.size != TRIAL_SIZE else 16,
+        tuning=tuning_of(arm.stage),
+        batch_tokens=tokens,
+        pack_tokens=min(limits.pack_tokens, tokens),
+        checkpointing=attempt.checkpointing,
+        rows=f"rows/{arm.stage}",
+        weights=f"weights/{arm.size}",
+        machine=machine,
+    )
+
+
+def write_rows(folder: Path, stage: str, shape: Shape, limits: Limits) -> None:
+    """Write the rows of a stage, for all sizes alike."""
+    write_mix(
+        folder / "rows" / stage,
+        rows=limits.rows,
+        vocabulary=shape.vocabulary,
+        max_text_tokens=shape.max_text_tokens,
+        kinds=TUNINGS[tuning_of(stage)].kinds if stage != DECODING else KINDS,
+        picture_px=limits.picture_px,
+    )
+
+
+def write_weights(folder: Path, size: str, device: str) -> None:
+    """Draw the weights of a size; called in a process of its own."""
+    quiet()
+    written = folder / "unfinished" / size
+    save_llava(written, SIZES[size], device)
+    (folder / "weights").mkdir(exist_ok=True)
+    written.rename(folder / "weights" / size)
+
+
+def run_arm(arm: Arm, setup: Setup, limits: Limits, folder: Path, out: Path) -> None:
+    """Run one arm and write what was measured; called in a process of its own."""
+    quiet()
+    # Its own, since an arm that is ended leaves half of what it compiled.
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(out / "compiled")
+    if setup.machine.device == "cpu":
+        torch.set_num_threads(1)
+    if arm.stage == DECODING:
+        decode = decode_transformers if arm.way in TRANSFORMERS else decode_mmlite
+        measured = decode(folder, setup, limits.questions, limits.new_tokens)
+    elif arm.way in TRANSFORMERS:
+        # Not loaded before: with the Trainer comes bitsandbytes, which begins to use CUDA.
+        from benchmarks.training.theirs import train_transformers
+
+        measured = train_transformers(folder, setup, out, pure=TRANSFORMERS[arm.way])
+    else:
+        measured = train_mmlite(folder, setup, out, MMLITE[arm.way])
+    measured.write(out)
+
+
+def tell_device(out: Path) -> None:
+    """Write what the GPU is; called in a process of its own, where it fails if there is none."""
+    torch.zeros(1, device="cuda")
+    found = torch.cuda.get_device_properties(0)
+    told = {"name": found.name, "memory": found.total_memory, "cuda": torch.version.cuda}
+    (out / DEVICE_FILE).write_text(json.dumps(told))

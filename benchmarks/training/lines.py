@@ -1,0 +1,123 @@
+"""What `benchmarks.gpu` tells of each arm: a line of its table, and the same as JSON."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from benchmarks.training.gpu_arms import DECODING, TRANSFORMERS, Arm
+from benchmarks.training.measured import Measured, Setup
+
+HEADER = (
+    "| model | stage | way | supervised tokens/s | tokens/s | utilisation | peak GB | padding "
+    "| speed | loss | |\n"
+    "|---|---|---|--:|--:|--:|--:|--:|--:|--:|---|\n"
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """What is told of an arm; None: not known.
+
+    Attributes:
+        size: Of the language model.
+        stage: What was measured.
+        way: How.
+        note: What else there is to say: why nothing was measured, or what differs.
+        supervised_per_second: Supervised tokens, or those written.
+        tokens_per_second: Tokens, padding left out.
+        flops_per_second: Model FLOPs.
+        utilisation: Share of the device's peak rate.
+        peak_gb: Most memory.
+        padding: Share of padding.
+        speed: How many times as many supervised tokens per second as transformers.
+        loss: Mean of the first step; that of another way differs by its rows alone.
+        steps: That count.
+        seconds: They took.
+    """
+
+    size: str
+    stage: str
+    way: str
+    note: str = ""
+    supervised_per_second: float | None = None
+    tokens_per_second: float | None = None
+    flops_per_second: float | None = None
+    utilisation: float | None = None
+    peak_gb: float | None = None
+    padding: float | None = None
+    speed: float | None = None
+    loss: float | None = None
+    steps: int = 0
+    seconds: float = 0.0
+
+
+def failed_line(arm: Arm, note: str) -> Line:
+    """Return the line of an arm that was not measured."""
+    return Line(arm.size, arm.stage, arm.way, note)
+
+
+def measured_line(
+    arm: Arm, measured: Measured, setup: Setup, *, note: str, peak: float | None
+) -> Line:
+    """Return the line of an arm.
+
+    Args:
+        arm: The arm.
+        measured: What it did.
+        setup: What it was set up with.
+        note: What else there is to say.
+        peak: The device's peak rate in FLOP/s, if it is known.
+    """
+    warmup = 1 if arm.stage == DECODING else setup.machine.warmup
+    flops = measured.rate(measured.flops, warmup=warmup)
+    return Line(
+        size=arm.size,
+        stage=arm.stage,
+        way=arm.way,
+        note=note,
+        supervised_per_second=measured.rate(measured.supervised, warmup=warmup),
+        tokens_per_second=measured.rate(measured.tokens, warmup=warmup),
+        flops_per_second=flops,
+        utilisation=None if peak is None else flops / peak,
+        peak_gb=measured.peak_mb / 1000,
+        padding=1 - sum(measured.tokens) / sum(measured.padded),
+        loss=measured.losses[0] if measured.losses else None,
+        steps=len(measured.ends) - warmup,
+        seconds=measured.ends[-1] - measured.ends[warmup - 1],
+    )
+
+
+def compared(lines: Sequence[Line]) -> list[Line]:
+    """Return the lines with their speeds: ratios to transformers, same model and stage."""
+    usual = next(iter(TRANSFORMERS))
+    base = {(one.size, one.stage): one.supervised_per_second for one in lines if one.way == usual}
+    made = []
+    for one in lines:
+        ours, theirs = one.supervised_per_second, base.get((one.size, one.stage))
+        made.append(replace(one, speed=ours / theirs) if ours and theirs else one)
+    return made
+
+
+def table(lines: Sequence[Line]) -> str:
+    """Return the lines as a Markdown table."""
+    return HEADER + "".join(_row(one) for one in compared(lines))
+
+
+def _row(one: Line) -> str:
+    cells = [
+        one.size,
+        one.stage,
+        one.way,
+        _cell(one.supervised_per_second, ",.0f"),
+        _cell(one.tokens_per_second, ",.0f"),
+        _cell(one.utilisation, ".1%"),
+        _cell(one.peak_gb, ".1f"),
+        _cell(one.padding, ".0%"),
+        _cell(one.speed, ".2f", " x"),
+        _cell(one.loss, ".2f"),
+        one.note,
+    ]
+    return "".join(f"| {cell} " if cell else "| " for cell in cells) + "|\n"
+
+
+def _cell(value: float | None, form: str, unit: str = "") -> str:
+    return "" if value is None else f"{value:{form}}{unit}"

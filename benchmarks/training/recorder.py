@@ -1,0 +1,119 @@
+"""Recording a run: what each batch was, and when each optimizer step ended."""
+
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from benchmarks.flops import Work
+from benchmarks.training.measured import Measured, Setup
+from mmlite.batch import IGNORE_INDEX
+
+LEAST_STEPS = 2
+"""Steps that count, at least, however long they take."""
+
+
+class Recorder:
+    """Notes batches and steps of a run, which waits for it only at the end of each step.
+
+    What a batch was is kept as tensors and counted when all is over: asking a device for a number
+    would hold up what it was given to do.
+
+    Args:
+        setup: Of the run.
+    """
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self._batches: list[tuple[Tensor, Tensor, Tensor, Tensor | None, int]] = []
+        self._steps: list[int] = []
+        self._measured = Measured()
+
+    def start(self) -> None:
+        """Begin; what memory was needed before does not count, where that can be told apart."""
+        if self.setup.machine.device == "cuda":
+            torch.cuda.synchronize()
+            torch.cuda.reset_peak_memory_stats()
+
+    def add(
+        self,
+        total: Tensor,
+        labels: Tensor,
+        mask: Tensor,
+        *,
+        positions: Tensor | None = None,
+        tiles: int = 0,
+    ) -> None:
+        """Note a batch.
+
+        Args:
+            total: Its summed loss.
+            labels: Of its tokens.
+            mask: True, or above 0, where there is a token.
+            positions: Of its tokens, where several examples share a row.
+            tiles: Of its images.
+        """
+        self._batches.append((total.detach(), labels, mask, positions, tiles))
+
+    def end_step(self) -> bool:
+        """Note the end of an optimizer step; return whether that was enough."""
+        if self.setup.machine.device == "cuda":
+            torch.cuda.synchronize()
+        measured, machine = self._measured, self.setup.machine
+        measured.ends.append(time.perf_counter())
+        measured.busy.append(time.process_time())
+        self._steps.append(len(self._batches))
+        counted = len(measured.ends) - machine.warmup
+        if machine.seconds is None or counted < LEAST_STEPS:
+            return False
+        return measured.ends[-1] - measured.ends[machine.warmup - 1] >= machine.seconds
+
+    def measured(self) -> Measured:
+        """Return what was measured, once the run is over."""
+        measured, start = self._measured, 0
+        measured.peak_mb = peak_mb(self.setup.machine.device)
+        for end in self._steps:
+            step = self._batches[start:end]
+            works = [_work(*batch[1:]) for batch in step]
+            supervised = sum(work.head_rows for work in works)
+            measured.losses.append(sum(float(batch[0]) for batch in step) / max(supervised, 1))
+            measured.supervised.append(supervised)
+            measured.tokens.append(sum(sum(work.lengths) for work in works))
+            measured.padded.append(sum(batch[2].numel() for batch in step))
+            measured.flops.append(sum(self.setup.flops(work) for work in works))
+            start = end
+        return measured
+
+
+def _work(labels: Tensor, mask: Tensor, positions: Tensor | None, tiles: int) -> Work:
+    """Count what a batch asks for."""
+    return Work(
+        tiles=tiles,
+        lengths=sequence_lengths(mask, positions),
+        head_rows=int((labels[:, 1:] != IGNORE_INDEX).sum()),
+    )
+
+
+def sequence_lengths(mask: Tensor, positions: Tensor | None) -> tuple[int, ...]:
+    """Return the tokens of each example; where they share rows, positions tell where each ends."""
+    there = mask.bool().cpu()
+    if positions is None:
+        return tuple(there.sum(1).tolist())
+    places = positions.cpu()
+    is_last = torch.ones_like(there)
+    is_last[:, :-1] = places[:, 1:] == 0
+    return tuple((places[is_last & there] + 1).tolist())
+
+
+def peak_mb(device: str) -> float:
+    """Return the most memory there was at a time, in MB: of tensors, or of the process on a CPU.
+
+    Of a process Linux tells it. Not `getrusage`: a child starts with the peak of the process that
+    started it.
+    """
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 1e6
+    status = Path("/proc/self/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024 / 1e6
