@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning import LightningDataModule
+from lightning.pytorch.trainer.states import TrainerFn
 
 from data_modules.bad_rows import BadRowLog, BadRows
 from data_modules.batching import BatchBudget, BatchPlan, Places, PlannedLoader
@@ -149,7 +150,12 @@ class ExampleData(LightningDataModule, ABC):
 
     def _held_out(self, sources: Sequence[Source], split: str) -> PlannedLoader | list[Any]:
         if not sources:
-            return []
+            if self.trainer is None or self.trainer.state.fn == TrainerFn.FITTING:
+                return []
+            raise ValueError(
+                f"data.init_args.{split}: got no sources, allowed: a list of sources; give one in "
+                f"a file after the run's, for there is nothing to {self.trainer.state.fn}"
+            )
         rows = [row for source in sources for row in source.rows(split)]
         examples = [example for row in rows for example in row]
         return self._loader(

@@ -41,7 +41,8 @@ A run is composed from files; later ones win, lists are replaced, `callbacks+:` 
   --help-all                 every argument of every part (loads PyTorch)
 
 example:
-  mmlite {name} -c experiments/base.yaml -c experiments/micro/extraction.yaml
+  mmlite {name} -c experiments/base.yaml -c experiments/micro/language.yaml \\
+      -c experiments/micro/sizes/a.yaml
 """
 
 _TRAINING = {

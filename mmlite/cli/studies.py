@@ -11,6 +11,7 @@ from mmlite.config.explain import Known, explain
 from mmlite.config.near import near_file
 from mmlite.config.problem import ArgumentProblem
 from mmlite.study.spec import StudySpec
+from mmlite.training.board import tensorboard_command
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ def run(arguments: Sequence[str]) -> None:
         if given.workers < 1:
             raise ArgumentProblem(f"--workers: got {given.workers}, allowed: 1 or more")
         study = replace(study, workers=given.workers)
+    from mmlite.prompts import load_prompts
     from mmlite.study.sources import build_model, build_source
 
     try:
@@ -57,12 +59,35 @@ def run(arguments: Sequence[str]) -> None:
             build_source(study.evaluation.source, seed)
         for name, model in study.evaluation.models.items():
             build_model(model, name)
+        load_prompts(study.evaluation.prompts)
     except ValueError as error:
         raise ArgumentProblem(f"study {given.file}: {error}") from error
     out = Path(given.out or Path("runs") / study.name)
+    _check_runs(study, out)
     from mmlite.study.runner import run_study
 
     report = run_study(study, out, command=" ".join(["mmlite", *arguments]))
     _log.info("Report:      %s", report)
     _log.info("  open it:   python3 -m webbrowser %s", report.resolve().as_uri())
-    _log.info("TensorBoard: tensorboard --logdir %s", out)
+    _log.info("TensorBoard: %s", tensorboard_command(out))
+
+
+def _check_runs(study: StudySpec, out: Path) -> None:
+    """Read the files of every run that is left to do, so that a typo stops before any training.
+
+    Raises:
+        ArgumentProblem: If a key or a value is wrong; the message names the run.
+    """
+    from mmlite.study.jobs import is_done, plan
+    from mmlite.study.work import run_arguments
+    from mmlite.training.command import check_arguments, training_parsers
+
+    fit = training_parsers()["fit"]
+    for job in plan(replace(study, seeds=study.seeds[:1]), out.resolve()):
+        if job.action != "train" or is_done(job, out):
+            continue
+        try:
+            check_arguments(fit, run_arguments(job, out)[1:])
+        except ArgumentProblem as error:
+            name = job.name.partition("/")[2]
+            raise ArgumentProblem(f"study {study.path.name}: {name}: {error}") from error

@@ -111,6 +111,8 @@ class Stage(LightningModule, ABC):
         self.gradient_checkpointing = tuple(gradient_checkpointing or ())
         self.decoding = decoding
         self.speed = speed
+        self.finished: Path | None = None
+        """Folder of a finished run of this very stage; its weights are taken when it is built."""
         self.model: nn.Module | None = None
         self.part_rows: list[PartRow] = []
         self._supervised_tokens = torch.zeros((), dtype=torch.float64)
@@ -173,6 +175,8 @@ class Stage(LightningModule, ABC):
         self._load()
         precision = "32-true" if self._trainer is None else str(self.trainer.precision)
         self.adapters.add(self.parts, is_sharded=self._is_sharded(), precision=precision)
+        if self.finished is not None:
+            self.restore(self.finished)
         self._freeze()
         self.part_rows = part_rows(self.parts, self.trainable)
         rank_zero_info(part_table(self.part_rows))

@@ -25,6 +25,7 @@ from mmlite.processor import Processor
 from mmlite.runs import CONFIG_FILE
 from mmlite.stages import Stage
 from mmlite.stages.weights import WEIGHTS_FILE
+from mmlite.training.board import tensorboard_command
 from mmlite.training.noise import quieten
 
 COMMANDS = ("fit", "validate", "test", "predict")
@@ -106,9 +107,7 @@ class MMLiteCLI(LightningCLI):
                 super().parse_arguments(parser, args)
         except ArgumentError as error:
             of_command = self._parser(args[0] if args and args[0] in COMMANDS else None)
-            keys = list(of_command.get_defaults(skip_validation=True).keys())
-            known = Known(keys, _files(args), args)
-            raise ArgumentProblem(explain(str(error), known)) from error
+            raise _problem(error, of_command, args) from error
         command = self.config.get("subcommand")
         if command:  # Lightning opens the checkpoint next
             _check_checkpoint(self.config[command].get("ckpt_path"))
@@ -120,6 +119,8 @@ class MMLiteCLI(LightningCLI):
             raise ArgumentProblem("run: got nothing, allowed: a folder for the run; give --run")
         folder = Path(config["run"])
         self._check_folder(folder, config)
+        if self.subcommand == "predict" and config.get("return_predictions") is None:
+            config["return_predictions"] = False  # PredictionWriter has them; Lightning copies them
         self.as_given = config.clone()  # what the program fills in below belongs to this run alone
         _fill_in(config["trainer"], folder)
 
@@ -140,6 +141,32 @@ class MMLiteCLI(LightningCLI):
                 f"run: got {folder}, which cannot be written ({problem or 'no right to'}), "
                 "allowed: a folder you may write to; give another --run"
             )
+
+    def before_validate(self) -> None:
+        """Measure what the run trained."""
+        self._take_finished()
+
+    def before_test(self) -> None:
+        """Measure what the run trained."""
+        self._take_finished()
+
+    def before_predict(self) -> None:
+        """Answer with what the run trained."""
+        self._take_finished()
+
+    def _take_finished(self) -> None:
+        config = self.config[self.subcommand]
+        folder = Path(config["run"])
+        if config.get("ckpt_path"):
+            return
+        if (folder / WEIGHTS_FILE).exists():
+            self.model.finished = folder
+            return
+        rank_zero_info(
+            f"{folder} holds no finished run: these are the weights its model starts with "
+            "(init_from, published or random ones); name the run with --run, or a checkpoint "
+            "with --ckpt_path"
+        )
 
     def instantiate_classes(self) -> None:
         """Build everything, and say in one sentence which value a class refuses.
@@ -255,6 +282,29 @@ def training_parsers() -> dict[str, LightningArgumentParser]:
     return parsers
 
 
+def check_arguments(parser: LightningArgumentParser, options: Sequence[str]) -> None:
+    """Parse the options of a training command; nothing is built or run.
+
+    Args:
+        parser: Of `training_parsers`.
+        options: What follows the command.
+
+    Raises:
+        ArgumentProblem: If an option or a file is wrong.
+    """
+    try:
+        parser.parse_args(list(options))
+    except ArgumentError as error:
+        raise _problem(error, parser, options) from error
+
+
+def _problem(
+    error: ArgumentError, parser: LightningArgumentParser, options: Sequence[str]
+) -> ArgumentProblem:
+    keys = list(parser.get_defaults(skip_validation=True).keys())
+    return ArgumentProblem(explain(str(error), Known(keys, _files(options), options)))
+
+
 def _files(arguments: Sequence[str]) -> list[Path]:
     """Return the files given with `-c` and those they name, last given first."""
     given = [
@@ -305,7 +355,9 @@ def run(arguments: Sequence[str], *, callbacks: Sequence[Callback] = ()) -> MMLi
         with _command_line([program, *arguments]):
             done = MMLiteCLI(given, callbacks=callbacks)
         leave_processes()
-        rank_zero_info(f"TensorBoard: tensorboard --logdir {done.trainer.default_root_dir}")
+        if done.trainer.loggers:
+            board = tensorboard_command(done.trainer.default_root_dir)
+            rank_zero_info(f"TensorBoard: {board}")
         return done
     except MisconfigurationException as error:
         text = " ".join(str(error).split())
