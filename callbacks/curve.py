@@ -22,13 +22,17 @@ CURVE_FILE = "curve.json"
 MIN_POINTS = 20
 """Fewer points than this cannot tell whether a curve has flattened."""
 
-MAX_CHANGE = 0.05
+MIN_STEPS = 200
+"""A run of fewer optimizer steps has hardly begun, however flat its curve looks."""
+
+MAX_CHANGE = 0.1
 """Relative change of the loss below which a curve has flattened."""
 
 RULE = (
-    "The mean loss of the last 10 % of the points differs from that of the 10 % of the points "
-    f"before by less than {MAX_CHANGE:.0%} of the latter. With fewer than {MIN_POINTS} points it "
-    "has not flattened."
+    "The mean loss of the last 10 % of the points differs from that of the points between half and "
+    f"three quarters of the run by less than {MAX_CHANGE:.0%} of the latter. With fewer than "
+    f"{MIN_POINTS} points or {MIN_STEPS} steps it has not flattened. A learning rate that falls to "
+    "the end flattens a curve too, so a flat one may be a plateau."
 )
 
 
@@ -90,7 +94,7 @@ class LossCurve(Callback):
         for writer in writers(trainer):
             for step, loss in points:
                 writer.add_scalar("train/loss_mean", loss, step)
-        flat = flattened([loss for _, loss in points])
+        flat = flattened(points)
         known = [[step, loss if math.isfinite(loss) else None] for step, loss in points]
         path = Path(trainer.default_root_dir) / CURVE_FILE
         write_json(path, {"points": known, "flattened": flat, "rule": RULE})
@@ -114,14 +118,21 @@ class LossCurve(Callback):
         self._points = points if rank() == 0 else {}
 
 
-def flattened(losses: list[float]) -> bool:
-    """Tell whether a curve has flattened, by `RULE`."""
-    if len(losses) < MIN_POINTS or not all(math.isfinite(loss) for loss in losses):
+def flattened(points: list[tuple[int, float]]) -> bool:
+    """Tell whether a curve has flattened, by `RULE`.
+
+    Args:
+        points: Last step and mean loss of each part of the run.
+    """
+    losses = [loss for _, loss in points]
+    if len(losses) < MIN_POINTS or points[-1][0] < MIN_STEPS:
         return False
-    share = len(losses) // 10
-    last = sum(losses[-share:]) / share
-    before = sum(losses[-2 * share : -share]) / share
-    return abs(last - before) < MAX_CHANGE * before
+    if not all(math.isfinite(loss) for loss in losses):
+        return False
+    last = losses[-(len(losses) // 10) :]
+    before = losses[len(losses) // 2 : 3 * len(losses) // 4]
+    reference = sum(before) / len(before)
+    return abs(sum(last) / len(last) - reference) < MAX_CHANGE * reference
 
 
 def _terms(trainer: Trainer, total: Tensor, batch: Batch) -> int:

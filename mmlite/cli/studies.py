@@ -10,7 +10,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from mmlite.config.explain import Known, explain
 from mmlite.config.near import near_file
 from mmlite.config.problem import ArgumentProblem
-from mmlite.study.spec import StudySpec
+from mmlite.study.spec import StudySpec, seed_problem
 from mmlite.training.board import tensorboard_command
 
 _log = logging.getLogger(__name__)
@@ -39,18 +39,7 @@ def run(arguments: Sequence[str]) -> None:
     except ArgumentError as error:
         known = Known(list(options.get_defaults().keys()))
         raise ArgumentProblem(explain(str(error), known)) from error
-    if not Path(given.file).is_file():
-        raise ArgumentProblem(f"study: got {near_file(given.file)}")
-    try:
-        study = StudySpec.read(Path(given.file))
-    except ValueError as error:
-        raise ArgumentProblem(str(error)) from error
-    if given.seeds:
-        study = replace(study, seeds=list(given.seeds))
-    if given.workers is not None:
-        if given.workers < 1:
-            raise ArgumentProblem(f"--workers: got {given.workers}, allowed: 1 or more")
-        study = replace(study, workers=given.workers)
+    study = _read(given.file, given.seeds, given.workers)
     from mmlite.prompts import load_prompts
     from mmlite.study.sources import build_model, build_source
 
@@ -70,6 +59,29 @@ def run(arguments: Sequence[str]) -> None:
     _log.info("Report:      %s", report)
     _log.info("  open it:   python3 -m webbrowser %s", report.resolve().as_uri())
     _log.info("TensorBoard: %s", tensorboard_command(out))
+
+
+def _read(file: str, seeds: list[int] | None, workers: int | None) -> StudySpec:
+    """Read a study file; what was said on the command line wins.
+
+    Raises:
+        ArgumentProblem: If there is no such file, or something in it is wrong.
+    """
+    if not Path(file).is_file():
+        raise ArgumentProblem(f"study: got {near_file(file)}")
+    try:
+        study = StudySpec.read(Path(file))
+    except ValueError as error:
+        raise ArgumentProblem(str(error)) from error
+    if seeds:
+        if wrong := seed_problem(seeds):
+            raise ArgumentProblem(f"--seeds: {wrong}")
+        study = replace(study, seeds=list(seeds))
+    if workers is not None:
+        if workers < 1:
+            raise ArgumentProblem(f"--workers: got {workers}, allowed: 1 or more")
+        study = replace(study, workers=workers)
+    return study
 
 
 def _check_runs(study: StudySpec, out: Path) -> None:

@@ -15,6 +15,9 @@ REASONERS = ("think", "answer", "symbolic", "majority")
 MODEL_PERCEIVERS = ("extract", "caption")
 MODEL_REASONERS = ("think", "answer")
 PAIRS = ("same", "grid")
+ROLES = ("end_to_end", "extract", "caption", "reasoner")
+MAX_SEED = 2**32 - 1
+"""Largest seed that NumPy and Lightning take."""
 
 T = TypeVar("T")
 
@@ -127,26 +130,43 @@ class StudySpec:
         try:
             value = yaml.safe_load(path.read_text())
         except yaml.YAMLError as error:
-            raise ValueError(f"study: {path} is no YAML: {error}") from error
-        if not isinstance(value, Mapping):
-            raise ValueError(f"study: {path} holds {type(value).__name__}, allowed: a mapping")
-        raw = dict(value)
+            mark = getattr(error, "problem_mark", None)
+            place = f", line {mark.line + 1}" if mark else ""
+            problem = getattr(error, "problem", None) or error
+            raise ValueError(
+                f"study: {path}{place} is no YAML ({problem}); correct it there"
+            ) from error
+        try:
+            study = cls._of(value, path)
+        except ValueError as error:
+            raise ValueError(f"study {path}: {error}") from error
+        if problems := _problems(study):
+            raise ValueError(f"study {path}: " + "; ".join(problems))
+        return study
+
+    @classmethod
+    def _of(cls, value: Any, path: Path) -> Self:
+        """Build a study of what its file holds."""
+        raw = _mapping(value, cls, "study")
         _need(raw, ("name", "title", "sizes", "runs", "evaluation"), "study")
+        if not isinstance(raw["runs"], Mapping):
+            raise ValueError(f"runs: got {raw['runs']!r}, allowed: a mapping of names to runs")
         raw["runs"] = {
             name: _build(RunSpec, run, f"runs.{name}") for name, run in raw["runs"].items()
         }
-        evaluation = dict(raw["evaluation"])
+        evaluation = _mapping(raw["evaluation"], EvaluationSpec, "evaluation")
         _need(evaluation, ("source", "runs", "systems"), "evaluation")
+        if not isinstance(evaluation["systems"], list):
+            raise ValueError(
+                f"evaluation.systems: got {evaluation['systems']!r}, allowed: a list of systems"
+            )
         evaluation["source"] = _source(evaluation["source"], path)
         evaluation["systems"] = [
             _build(SystemSpec, system, f"evaluation.systems[{number}]")
             for number, system in enumerate(evaluation["systems"])
         ]
         raw["evaluation"] = _build(EvaluationSpec, evaluation, "evaluation")
-        study = _build(cls, {**raw, "path": path.resolve()}, "study")
-        if problems := _problems(study):
-            raise ValueError(f"study {path}: " + "; ".join(problems))
-        return study
+        return _build(cls, {**raw, "path": path.resolve()}, "study")
 
 
 def _need(value: Mapping[str, Any], keys: Sequence[str], where: str) -> None:
@@ -164,23 +184,29 @@ def _source(given: Any, study: Path) -> Any:
     return yaml.safe_load(path.read_text())
 
 
-def _build(kind: type[T], value: Any, where: str) -> T:
+def _mapping(value: Any, kind: type[Any], where: str) -> dict[str, Any]:
+    """Check that a value is a mapping with the keys of a class."""
     if not isinstance(value, Mapping):
         raise ValueError(f"{where}: got {value!r}, allowed: a mapping")
-    allowed = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    allowed = [f.name for f in dataclasses.fields(kind)]
     if unknown := sorted(set(value) - set(allowed)):
         near = difflib.get_close_matches(unknown[0], allowed, n=1)
         hint = f"; did you mean {near[0]}?" if near else "; correct or remove it"
         raise ValueError(f"{where}: got {unknown}, allowed: {', '.join(allowed)}{hint}")
+    return dict(value)
+
+
+def _build(kind: type[T], value: Any, where: str) -> T:
+    given_keys = _mapping(value, kind, where)
     hints = get_type_hints(kind)
-    for key, given in value.items():
+    for key, given in given_keys.items():
         kinds = [get_origin(hint) or hint for hint in (get_args(hints[key]) or (hints[key],))]
         if get_origin(hints[key]) in (list, dict):
             kinds = [get_origin(hints[key])]
         if not isinstance(given, tuple(kinds)) or (isinstance(given, bool) and bool not in kinds):
             names = ", ".join(kind.__name__ for kind in kinds)
             raise ValueError(f"{where}.{key}: got {given!r}, allowed: {names}; correct it")
-    return kind(**value)
+    return kind(**given_keys)
 
 
 def _problems(study: StudySpec) -> list[str]:
@@ -189,6 +215,11 @@ def _problems(study: StudySpec) -> list[str]:
         problems += _run_problems(study, name, run)
     roles = study.evaluation.runs
     problems += _model_problems(study)
+    problems += [
+        f"evaluation.runs: got {role!r}, allowed: {', '.join(ROLES)}"
+        for role in roles
+        if role not in ROLES
+    ]
     problems += [
         f"evaluation.runs.{role}: got run {name!r}, allowed: {', '.join(study.runs)}"
         for role, name in roles.items()
@@ -203,11 +234,21 @@ def _problems(study: StudySpec) -> list[str]:
         problems.append(
             f"evaluation.split: got {study.evaluation.split!r}, allowed: validation, test"
         )
+    if wrong := seed_problem(study.seeds):
+        problems.append(f"seeds: {wrong}")
     if not study.seeds or not (study.sizes or study.evaluation.models):
         problems.append("seeds, sizes: got an empty list, allowed: one or more")
     if study.workers < 1:
         problems.append(f"workers: got {study.workers}, allowed: 1 or more")
     return problems
+
+
+def seed_problem(seeds: Sequence[Any]) -> str:
+    """Return what is wrong with a study's seeds, or nothing."""
+    whole = all(isinstance(seed, int) and not isinstance(seed, bool) for seed in seeds)
+    if whole and len(set(seeds)) == len(seeds) and all(0 <= seed <= MAX_SEED for seed in seeds):
+        return ""
+    return f"got {list(seeds)}, allowed: different whole numbers from 0 to {MAX_SEED}"
 
 
 def _run_problems(study: StudySpec, name: str, run: RunSpec) -> list[str]:

@@ -155,7 +155,7 @@ class MMLiteCLI(LightningCLI):
         self._take_finished()
 
     def _take_finished(self) -> None:
-        config = self.config[self.subcommand]
+        config = self.config[str(self.subcommand)]
         folder = Path(config["run"])
         if config.get("ckpt_path"):
             return

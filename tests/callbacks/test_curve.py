@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Callback
 from tiny_runs import KeepFirst, fit, tiny_run
 
 from callbacks import LossCurve
-from callbacks.curve import MIN_POINTS, flattened
+from callbacks.curve import MIN_POINTS, MIN_STEPS, flattened
 
 
 class Exact(Callback):
@@ -71,14 +71,25 @@ def test_a_loss_that_is_no_number_is_written_as_null(tmp_path):
     assert [loss is None for _, loss in curve(tmp_path)["points"]] == [False, False, True]
 
 
+def points(losses, steps_each=20):
+    return [(steps_each * (n + 1), loss) for n, loss in enumerate(losses)]
+
+
 def test_the_rule_for_flatness():
-    flat = [2.0] * 40
-    assert flattened([*flat, *[1.0] * 5, *[0.96] * 5])
-    assert not flattened([*flat, *[1.0] * 5, *[0.94] * 5])
-    assert not flattened([*flat, *[1.0] * 5, *[1.06] * 5])
-    assert not flattened([1.0] * (MIN_POINTS - 1))
-    assert flattened([1.0] * MIN_POINTS)
-    assert not flattened([1.0] * MIN_POINTS + [math.nan])
+    falling = [2.0] * 25 + [1.0] * 20
+    assert flattened(points([*falling, *[0.92] * 5]))
+    assert not flattened(points([*falling, *[0.88] * 5]))
+    assert not flattened(points([*falling, *[1.12] * 5]))
+    # Two neighbours alike are not enough: this one goes on falling slowly.
+    assert not flattened(points([2.0 * 0.98**n for n in range(50)]))
+    assert not flattened(points([1.0] * (MIN_POINTS - 1)))
+    assert flattened(points([1.0] * MIN_POINTS))
+    assert not flattened(points([1.0] * MIN_POINTS + [math.nan]))
+
+
+def test_a_run_that_has_hardly_begun_has_not_flattened():
+    assert not flattened(points([4.2] * 50, steps_each=1))
+    assert flattened(points([4.2] * 50, steps_each=MIN_STEPS // 50))
 
 
 def test_a_curve_needs_points():

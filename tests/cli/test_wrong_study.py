@@ -13,7 +13,25 @@ STUDY = (EXPERIMENTS / "micro" / "study.yaml").read_text().replace("[../", f"[{E
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("sizes: [a, b, c, d]", "size: [a]", "study: got no sizes; a study needs name, title"),
+        (
+            "sizes: [a, b, c, d]",
+            "size: [a]",
+            r"got \['size'\], allowed: .*did you mean sizes",
+        ),
+        ("name: micro", "# name: micro", "study: got no name; a study needs name, title"),
+        ("seeds: [0]", "seeds: [zero]", r"seeds: got \['zero'\], allowed: different whole numbers"),
+        ("seeds: [0]", "seeds: [0, 0]", r"seeds: got \[0, 0\], allowed: different whole numbers"),
+        (
+            "    reasoner: language",
+            "    reasner: language",
+            "evaluation.runs: got 'reasner', all",
+        ),
+        ("prompts: micro", "prompts: micor", "prompts: got 'micor', allowed: micro, paper"),
+        (
+            "enable_checkpointing: false",
+            "enable_chekpointing: no",
+            "language-a: trainer: got key 'en",
+        ),
         ("seeds: [0]", "seedz: [0]", r"study: got \['seedz'\], allowed: .*; did you mean seeds?"),
         ("each: size", "each: sice", "runs.language.each: got 'sice', allowed: size"),
         ("vision.yaml]", "visoin.yaml]", "runs.vision.config: got 'visoin.yaml', but there is no"),
@@ -27,7 +45,7 @@ STUDY = (EXPERIMENTS / "micro" / "study.yaml").read_text().replace("[../", f"[{E
         ("split: test", "split: train", "split: got 'train', allowed: validation, test"),
         ("workers: 2", "workers: 0", "workers: got 0, allowed: 1 or more"),
         ("workers: 2", "workers: two", "workers: got 'two', allowed: int"),
-        ("evaluation:", "evaluation: [", "is no YAML"),
+        ("evaluation:", "evaluation: [", r"mine.yaml, line \d+ is no YAML .*; correct it there"),
         ("held_out_per_kind: 100", "held_out_per_kid: 100", "held_out_per_kid.*held_out_per_kind"),
     ],
 )
@@ -46,6 +64,28 @@ def test_wrong_study(old, new, told, tmp_path, capsys):
     assert not (tmp_path / "out").exists(), "nothing is started"
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("3", "study: got 3, allowed: a mapping"),
+        ("{name: a, title: b, sizes: [a], runs: 3, evaluation: {}}", "runs: got 3, allowed: a map"),
+        ("{name: a, title: b, sizes: [a], runs: {}, evaluation: 3}", "evaluation: got 3, allowed"),
+        (
+            "{name: a, title: b, sizes: [a], runs: {}, evaluation: {source: {}, runs: {}, "
+            "systems: 3}}",
+            "evaluation.systems: got 3, allowed: a list",
+        ),
+    ],
+)
+def test_values_of_another_kind(text, told, tmp_path, capsys):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    assert main(["study", str(path)]) == 2
+    shown = capsys.readouterr().err
+    assert f"mmlite: study {path}: " in shown
+    assert told in shown
+
+
 def test_missing_study(capsys):
     given = str(EXPERIMENTS / "micro" / "stduy.yaml")
     assert main(["study", given]) == 2
@@ -59,6 +99,8 @@ def test_missing_study(capsys):
     [
         (["--worker", "2"], "got key 'worker', allowed: .*did you mean workers?"),
         (["--workers", "0"], "--workers: got 0, allowed: 1 or more"),
+        (["--seeds", "-1"], r"--seeds: got \[-1\], allowed: different whole numbers from 0"),
+        (["--seeds", "0", "0"], r"--seeds: got \[0, 0\], allowed: different"),
         (["--seeds", "one"], "seeds: got .*one.*, allowed: .*int"),
     ],
 )
