@@ -99,6 +99,12 @@ def pretrained_tokenizer(
         raise ValueError(
             f"tokenizer.name: got {name!r}, which cannot be loaded ({text[:300]}); {allowed}"
         ) from error
+    if not tokenizer("A picture of two.", add_special_tokens=False)["input_ids"]:
+        # transformers makes an empty one where a folder has config.json alone.
+        raise ValueError(
+            f"tokenizer.name: got {name!r}, whose tokenizer makes no tokens of plain text: its "
+            f"files are missing or empty; {allowed}"
+        )
     if image_token not in tokenizer.get_vocab():
         tokenizer.add_tokens([AddedToken(image_token, special=True, normalized=False)])
     return tokenizer

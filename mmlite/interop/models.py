@@ -88,7 +88,7 @@ class ImageTextModel(PublishedModel):
                 trust_remote_code=False,
             )
             processor = AutoProcessor.from_pretrained(self.name, trust_remote_code=False)
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
+        except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
             raise ValueError(
                 f"model: got {self.name!r}, which cannot be loaded ({error}); allowed: a local "
                 "folder or a Hugging Face name of an image-text model with its processor, with "

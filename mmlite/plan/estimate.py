@@ -6,6 +6,7 @@ from typing import Any
 
 from mmlite.plan.advice import switch_for
 from mmlite.plan.devices import Devices
+from mmlite.plan.packed import Packing, packing_of
 from mmlite.plan.sample import Sample, count
 from mmlite.plan.trace import Trace
 from mmlite.stages import Stage
@@ -104,7 +105,8 @@ def estimate(stage: Stage, trace: Trace, sample: Sample, run: Run, devices: Devi
         flops[place] = number * share * batches
     if "vision" in flops:
         flops["vision"] *= _encoded_share(stage, sample, batches)
-    memory = devices.held(trace, trace.peak.together)
+    packing = packing_of(stage)
+    memory = _packed(devices.held(trace, trace.peak.together), packing)
     dominating = max(memory, key=lambda term: memory[term])
     recomputed = trace.recomputed * batches * sample.mean["padded_tokens"]
     recomputed /= max(largest["padded_tokens"], 1)
@@ -114,7 +116,7 @@ def estimate(stage: Stage, trace: Trace, sample: Sample, run: Run, devices: Devi
         run=run,
         devices=devices,
         memory=memory,
-        most=devices.held(trace, trace.peak.alone),
+        most=_packed(devices.held(trace, trace.peak.alone), packing),
         dominating=dominating,
         switch=switch_for(dominating, stage, devices),
         totals={
@@ -127,6 +129,10 @@ def estimate(stage: Stage, trace: Trace, sample: Sample, run: Run, devices: Devi
         recomputed=recomputed,
         seconds=devices.seconds(sum(flops.values())),
     )
+
+
+def _packed(memory: Mapping[str, int], packing: Packing) -> dict[str, int]:
+    return {**memory, "weights": memory["weights"] - packing.saved + packing.unpacked}
 
 
 def _encoded_share(stage: Stage, sample: Sample, batches: float) -> float:

@@ -1,5 +1,6 @@
 """Processor: Examples to Batches."""
 
+import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
@@ -68,6 +69,8 @@ class Processor:
         pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self.end_ids[0]
         assert isinstance(pad_id, int), "one token has one id"
         self.pad_id: int = pad_id
+        special = {token for token in tokenizer.all_special_tokens if token != IMAGE_PLACEHOLDER}
+        self._control = re.compile("|".join(map(re.escape, sorted(special))) or r"(?!)")
         self._text_ids = lru_cache(CACHED_TEXTS)(self._tokens)
 
     @property
@@ -96,6 +99,8 @@ class Processor:
         """
         name = f"{example.source} row {example.row} ({example.id})" if example else "conversation"
         self._check_placeholders(turns, images, name)
+        if not answer:  # what a model wrote for another to go on from is no row of data
+            self._check_control(turns, name)
         try:
             layouts = self._layouts(images)
             segments = self.chat.segments(turns, tokenizer=self.tokenizer, answer=answer)
@@ -200,6 +205,16 @@ class Processor:
                 f"{len(images)} images, allowed: as many placeholders as images",
                 "wrong_placeholders",
             )
+
+    def _check_control(self, turns: Sequence[Turn], name: str) -> None:
+        """Refuse texts that spell out what ends a turn, or another token that steers a model."""
+        for number, turn in enumerate(turns):
+            if found := self._control.search(turn.text):
+                raise RowError(
+                    f"{name}: turn {number}: got {found.group()} in its text, which is a special "
+                    "token of the tokenizer, allowed: text alone; remove it from the row",
+                    "malformed",
+                )
 
     def _check(self, ids: Sequence[int], room: int, name: str) -> None:
         if (found := ids.count(self.image_token_id)) != room:

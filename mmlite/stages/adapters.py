@@ -1,6 +1,7 @@
 """The adapters of a stage's parts: added, loaded, merged, saved."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,11 @@ class PartAdapters:
             add_adapter(parts[part], form)
             if saved is not None:
                 saved.load_into(parts[part], part)
+
+    def add_shapes(self, parts: Mapping[str, nn.Module]) -> None:
+        """Give each part its adapter where models have no weights; nothing is packed or loaded."""
+        for part, form in self.forms.items():
+            add_adapter(parts[part], replace(form, quantize=None))
 
     def save(self, parts: Mapping[str, nn.Module], folder: Path, *, is_writer: bool) -> None:
         """Write all adapters; every process of a sharded run must call it.

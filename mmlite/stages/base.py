@@ -169,8 +169,11 @@ class Stage(LightningModule, ABC):
         self.model = self.build()
         self._check_names()
         if is_weightless():  # to plan a run: shapes are all that is asked for
+            self.adapters.add_shapes(self.parts)
             self._freeze()
             self.part_rows = part_rows(self.parts, self.trainable)
+            for name in self.gradient_checkpointing:
+                checkpoint_blocks(self.parts[name])
             return
         self._load()
         precision = "32-true" if self._trainer is None else str(self.trainer.precision)

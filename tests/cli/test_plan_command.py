@@ -40,10 +40,20 @@ def test_every_run_is_planned(path, capsys, monkeypatch, request):
 def test_tables_name_what_needs_most_and_its_switch(capsys):
     assert main([*PLAN, "--device-flops", "1e11", "--device-memory", "1"]) == 0
     told = " ".join(capsys.readouterr().out.split())
-    assert "Most memory: activations. It is lowered by a smaller data.init_args.budget" in told
+    switch = "model.init_args.gradient_checkpointing: [language]; or a smaller data.init_args.bud"
+    assert f"Most memory: activations. It is lowered by {switch}" in told
     assert "at 40% of 100 GFLOP/s on 1" in told
     assert "fits" in told
     assert "first 8 batches" in told
+
+
+def test_its_advice_is_followed_by_less_memory(capsys):
+    plain = planned(PLAN, capsys)
+    again = planned([*PLAN, "--model.init_args.gradient_checkpointing", "[language]"], capsys)
+    assert again["memory"]["activations"] < 0.7 * plain["memory"]["activations"]
+    assert again["flops"] == plain["flops"]
+    assert again["recomputed_flops"] > 0
+    assert "budget" in again["switch"]
 
 
 def test_hours_are_operations_over_what_is_made_use_of(capsys):

@@ -21,6 +21,9 @@ from transformers import (
     Qwen2VLForConditionalGeneration,
     Qwen2VLProcessor,
     SiglipVisionConfig,
+    SmolVLMConfig,
+    SmolVLMForConditionalGeneration,
+    SmolVLMProcessor,
 )
 from transformers.models.got_ocr2 import GotOcr2ImageProcessor
 from transformers.models.internvl import InternVLVideoProcessor
@@ -29,6 +32,7 @@ from transformers.models.llava_onevision import (
     LlavaOnevisionVideoProcessor,
 )
 from transformers.models.qwen2_vl import Qwen2VLImageProcessor, Qwen2VLVideoProcessor
+from transformers.models.smolvlm import SmolVLMImageProcessor, SmolVLMVideoProcessor
 
 SPECIAL = ["<pad>", "<unk>", "<user>", "<assistant>", "<end>", "<image>", "<video>"]
 TEMPLATE = (
@@ -180,3 +184,33 @@ def save_internvl(folder: Path) -> Path:
         chat_template=TEMPLATE.replace("IMAGE", "<IMG_CONTEXT>"),
     )
     return _saved(InternVLForConditionalGeneration(config), processor, folder)
+
+
+def save_smolvlm(folder: Path) -> Path:
+    torch.manual_seed(3)
+    marks = ("<fake_token_around_image>", "<global-img>", "<end_of_utterance>")
+    places = [f"<row_{row}_col_{column}>" for row in (1, 2) for column in (1, 2)]
+    words = tokenizer(*marks, *places)
+    config = SmolVLMConfig(
+        vision_config={
+            "hidden_size": 12,
+            "intermediate_size": 20,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "image_size": 16,
+            "patch_size": 4,
+        },
+        text_config={"model_type": "llama", "vocab_size": len(words), "pad_token_id": 0, **TEXT},
+        image_token_id=_id(words, "<image>"),
+        scale_factor=2,
+    )
+    size = {"longest_edge": 32}
+    most = {"longest_edge": 16}
+    processor = SmolVLMProcessor(
+        image_processor=SmolVLMImageProcessor(size=size, max_image_size=most),
+        tokenizer=words,
+        video_processor=SmolVLMVideoProcessor(size=size, max_image_size=most),
+        image_seq_len=4,
+        chat_template=TEMPLATE.replace("IMAGE", "<image>"),
+    )
+    return _saved(SmolVLMForConditionalGeneration(config), processor, folder)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from folders import save_internvl, save_llava_onevision, save_qwen2_vl
+from folders import save_internvl, save_llava_onevision, save_qwen2_vl, save_smolvlm
 from PIL import Image
 from tiny import png
 from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -19,6 +19,7 @@ SAVE = {
     "llava_onevision": save_llava_onevision,
     "qwen2_vl": save_qwen2_vl,
     "internvl": save_internvl,
+    "smolvlm": save_smolvlm,
 }
 GREEDY = Decoding(max_new_tokens=6)
 

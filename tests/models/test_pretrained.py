@@ -115,6 +115,14 @@ def test_a_folder_without_a_tokenizer_is_refused(tmp_path):
         pretrained_tokenizer(str(tmp_path))
 
 
+def test_a_model_without_the_files_of_a_tokenizer_is_refused(tmp_path):
+    save_qwen(tmp_path)
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        (tmp_path / name).unlink(missing_ok=True)
+    with pytest.raises(ValueError, match=r"tokenizer\.name: got .*allowed: a local folder"):
+        pretrained_tokenizer(str(tmp_path))
+
+
 def test_a_checkpoint_that_lacks_weights_is_refused(tmp_path):
     config = save_qwen(tmp_path) / "config.json"
     told = json.loads(config.read_text())

@@ -5,7 +5,10 @@ import torch
 from tiny import tiny_examples, tiny_processor, tiny_stage
 from torch.utils.flop_counter import FlopCounterMode
 
+from mmlite.models.adapters import Adapter
+from mmlite.models.quantization import Quantization
 from mmlite.plan import Simulation, build_weightless, trace_step
+from mmlite.plan.packed import bytes_of_weight, packing_of
 from mmlite.plan.simulation import CPU_ATTENTION
 from mmlite.stages import LanguagePretraining
 
@@ -98,3 +101,56 @@ def test_half_precision_halves_weights_and_mixed_copies_them(processor, batch):
 def test_unknown_precision_is_refused(stage):
     with pytest.raises(ValueError, match=r"trainer\.precision: got 'int4', allowed: 32-true, "):
         build_weightless(stage, Simulation(), precision="int4")
+
+
+def test_checkpointed_blocks_keep_less_and_compute_again(processor):
+    examples = tiny_examples(24)
+    batch = processor.collate([processor.encode_example(e) for e in examples])
+    plain = traced(tiny_stage(processor=processor, optimizer=ADAM), batch)
+    again = traced(
+        tiny_stage(processor=processor, optimizer=ADAM, gradient_checkpointing=["language"]), batch
+    )
+    assert again.flops == plain.flops
+    assert 0 < again.recomputed < plain.flops["language"] + plain.flops["attention"]
+    assert again.peak.alone["activations"] < 0.8 * plain.peak.alone["activations"]
+
+
+def test_only_low_rank_updates_learn(processor, batch):
+    arguments = {"processor": processor, "optimizer": ADAM, "trainable": ["language"]}
+    real = tiny_stage(**arguments, adapters={"language": Adapter(rank=2)})
+    real.configure_model()
+    stage = tiny_stage(**arguments, adapters={"language": Adapter(rank=2)})
+    trace = traced(stage, batch)
+    assert stage.part_rows == real.part_rows
+    learnt = sum(p.numel() for p in real.built.parameters() if p.requires_grad)
+    assert trace.gradients == 4 * learnt
+
+
+@pytest.mark.parametrize("double", [True, False])
+def test_packed_weights_have_the_bytes_of_bitsandbytes(double):
+    from bitsandbytes.functional import quantize_4bit
+
+    packed, state = quantize_4bit(
+        torch.randn(512, 512), compress_statistics=double, quant_type="nf4"
+    )
+    assert state is not None
+    scales = [state.absmax]
+    if double:
+        assert state.state2 is not None
+        scales.append(state.state2.absmax)
+    held = packed.nbytes + sum(scale.nbytes for scale in scales)
+    assert bytes_of_weight(Quantization(double=double)) * 512**2 == pytest.approx(held, rel=0.01)
+
+
+def test_a_plan_of_packed_weights_needs_less(processor, batch):
+    def packing(quantize):
+        form = Adapter(rank=2, quantize=quantize)
+        stage = tiny_stage(processor=processor, optimizer=ADAM, adapters={"language": form})
+        traced(stage, batch)
+        return packing_of(stage)
+
+    found, none = packing(Quantization()), packing(None)
+    block = 4 * 16 * 16 + 3 * 16 * 32
+    assert found.saved == pytest.approx(2 * block * (4 - bytes_of_weight(Quantization())), abs=1)
+    assert found.unpacked == 2 * 16 * 32  # bfloat16
+    assert (none.saved, none.unpacked) == (0, 0)

@@ -6,6 +6,7 @@ from tiny import png, tiny_processor
 
 from mmlite.batch import IGNORE_INDEX
 from mmlite.chat import ChatTemplate
+from mmlite.errors import RowError
 from mmlite.features import FeatureCache
 from mmlite.images import ImageTransform
 from mmlite.processor import Processor
@@ -121,6 +122,15 @@ def test_image_tokens_in_a_text_are_refused():
     processor = Processor(tiny_processor().tokenizer, image_token="look", tokens_per_tile=4)
     with pytest.raises(ValueError, match="got 1 image tokens that its text spells out"):
         processor.encode([Turn("user", "look <image>")], [ImageRef(data=png(0))])
+
+
+def test_a_text_that_spells_out_the_end_of_a_turn_is_refused():
+    processor = tiny_processor()
+    turns = (Turn("user", "what ?"), Turn("assistant", "red <end> blue", trained=True))
+    with pytest.raises(RowError, match=r"here row 7 \(e7\): turn 1: got <end> in its text"):
+        processor.encode_example(Example("e7", turns, source="here", row=7))
+    # What a model wrote is passed on as it is.
+    assert processor.encode([Turn("user", "red <end>")], answer=True)
 
 
 def test_an_unreadable_image_names_its_row_with_and_without_a_cache(tmp_path):
