@@ -1,6 +1,7 @@
 """The paper's stages, trained two steps each with shrunken models on data in the real formats."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -106,10 +107,12 @@ def command(stage: str, size: str, *more: str) -> list[str]:
     return ["fit", *(item for name in [*given, "shrunken.yaml"] for item in ("-c", name))]
 
 
-def test_every_stage_trains_two_steps_on_what_the_one_before_left(world, monkeypatch):
+@pytest.mark.parametrize("size", SIZES)
+def test_every_stage_trains_two_steps_on_what_the_one_before_left(size, world, monkeypatch):
     monkeypatch.chdir(world)
-    for number, stage in enumerate(STAGES):
-        done = run(command(stage, SIZES[number % len(SIZES)]))
+    shutil.rmtree(world / "runs", ignore_errors=True)  # of the size before
+    for stage in STAGES:
+        done = run(command(stage, size))
         assert done.trainer.global_step == 2, stage
         assert torch.isfinite(done.trainer.callback_metrics["train/loss"])
         weights = load_file(world / "runs" / "paper" / stage / "weights.safetensors")
