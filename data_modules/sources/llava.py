@@ -113,7 +113,10 @@ class LLaVA(Source):
         if unknown:
             raise ValueError(f"{KNOWN_KEY}: got keys {unknown}, allowed: fields of Example")
         base = Example(str(record.get("id", f"{self.name}-{row}")), turns, images).to_json()
-        return Example.from_json({**base, **known})
+        example = Example.from_json({**base, **known})
+        if example.choices and example.task:
+            get_task(example.task).golds(example)  # an answer that is no choice stops here
+        return example
 
     def _images(self, value: Any) -> tuple[ImageRef, ...]:
         paths = [] if value is None else [value] if isinstance(value, str) else value

@@ -108,10 +108,27 @@ class Parquet(Source):
         if key not in self._groups:
             while len(self._groups) >= self.groups_at_once:
                 self._groups.popitem(last=False)
-            with _open(path, self.name) as file:
-                self._groups[key] = file.read_row_group(number).to_pylist()
+            self._groups[key] = _read(path, number, self.name)
         self._groups.move_to_end(key)
         return self._groups[key]
+
+
+def _read(path: str, number: int, source: str) -> list[dict[str, Any]]:
+    """Read a row group whole.
+
+    Raises:
+        ValueError: If it is damaged; its rows are malformed then.
+    """
+    import pyarrow
+
+    with _open(path, source) as file:
+        try:
+            return file.read_row_group(number).to_pylist()
+        except (OSError, pyarrow.ArrowException) as error:
+            text = " ".join(str(error).split())
+            raise ValueError(
+                f"cannot be read ({text}), allowed: a whole row group; write the file again"
+            ) from error
 
 
 def _open(path: str, source: str) -> Any:

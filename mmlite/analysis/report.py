@@ -1,6 +1,5 @@
 """Making a study's tables, plots and report again from its saved predictions alone."""
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from mmlite.analysis.page import render_page
 from mmlite.analysis.study import Study, load_study
 from mmlite.analysis.tables import COLUMNS, Table, result_rows
 
-_LOG = logging.getLogger(__name__)
 _NOTES = (
     "Shares are fractions in [0, 1]. An unreadable answer is a wrong one, and is counted.",
     "Rows of one seed have Wilson 95 % intervals. Rows with seed 'all' pool the seeds; with "
@@ -81,7 +79,6 @@ def make_report(folder: Path) -> Path:
     )
     path = folder / "report.html"
     write_text(path, page)
-    _LOG.info("report: %s", path)
     return path
 
 

@@ -78,14 +78,14 @@ class Study:
 
 
 def load_study(folder: Path) -> Study:
-    """Read `study.json`, and `gallery.json` where there is one."""
+    """Read `study.json` and `gallery.json`, where they are; predictions alone make a report too."""
     path = folder / "study.json"
-    if not path.is_file():
+    if not path.is_file() and not (folder / "predictions").is_dir():
         raise ValueError(
-            f"{path}: not there; allowed: the folder of a study, with study.json and "
-            f"predictions/; give that folder, or run the study first"
+            f"{folder}: got neither predictions nor study.json in it, allowed: the folder of a "
+            "study; give that folder, or run the study first"
         )
-    about = _read(path)
+    about = _read(path) if path.is_file() else {}
     if not isinstance(about, dict):
         raise ValueError(
             f"{path}: got {type(about).__name__}, allowed: a mapping; run the study again"

@@ -109,8 +109,8 @@ write results, plots and report.html. Killed at any point, the same command goes
         """\
 usage: mmlite report FOLDER
 
-Read FOLDER/predictions/*.jsonl and FOLDER/study.json, and write results.csv, results.json,
-comparisons.json, plots/ and report.html. No model is needed.
+Read FOLDER/predictions/*.jsonl (and study.json and gallery.json, where they are), and write
+results.csv, results.json, comparisons.json, plots/ and report.html. No model is needed.
 """,
     ),
     "merge": Command(

@@ -12,10 +12,18 @@ def folder(tmp_path: Path) -> Path:
     return make_study_folder(tmp_path / "study", per_kind=1)
 
 
-def test_missing_study(folder: Path) -> None:
-    (folder / "study.json").unlink()
-    with pytest.raises(ValueError, match=r"study\.json: not there; .* run the study first"):
-        make_report(folder)
+def test_predictions_alone_make_a_report(folder: Path) -> None:
+    for name in ("study.json", "gallery.json"):
+        (folder / name).unlink(missing_ok=True)
+    page = make_report(folder).read_text()
+    assert "Extract+Think" in page
+    rows = json.loads((folder / "results.json").read_text())["rows"]
+    assert any(row["system"] == "extract_think" and row["n"] for row in rows)
+
+
+def test_a_folder_without_predictions(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"got neither predictions nor study\.json .* run the stu"):
+        make_report(tmp_path)
 
 
 def test_broken_study(folder: Path) -> None:

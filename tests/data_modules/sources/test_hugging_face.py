@@ -12,6 +12,7 @@ from tiny import png, tiny_processor
 from data_modules import Mixed, QAData, TextData
 from data_modules.mixture import Mixture
 from data_modules.sources import Columns, HuggingFace, Parquet
+from mmlite.errors import RowError
 from mmlite.images import open_image
 from mmlite.records import ImageRef
 
@@ -177,3 +178,15 @@ def test_a_broken_parquet_file_is_refused(tmp_path):
     (tmp_path / "a.parquet").write_bytes(b"no parquet")
     with pytest.raises(ValueError, match=r"a\.parquet cannot be read .*, allowed: a parquet file"):
         Parquet(train=str(tmp_path / "a.parquet")).rows("train")
+
+
+def test_a_damaged_row_group_is_named(tmp_path):
+    path = tmp_path / "rows.parquet"
+    table = pa.table({"question": ["what is it?" * 9] * 40, "answer": ["red"] * 40})
+    parquet.write_table(table, path, compression="none", use_dictionary=False)
+    stored = bytearray(path.read_bytes())
+    stored[4:40] = b"\xff" * 36  # the head of its first page
+    path.write_bytes(bytes(stored))
+    rows = Parquet(train=str(path)).rows("train")
+    with pytest.raises(RowError, match=r"rows\.parquet row group 0 row 0: cannot be read .*again"):
+        rows[0]
