@@ -43,9 +43,13 @@ class FeatureCache:
 
         Args:
             fingerprint: Hash of the encoder's weights.
+
+        Raises:
+            ValueError: If the folder cannot be written, before anything is encoded for it.
         """
         self.flush()
         self._fingerprint = fingerprint
+        self._check_place()
         known = self._memory.setdefault(fingerprint, {})
         for path in sorted(self._place().glob("*.safetensors")) if self.folder else ():
             if path not in self._read:
@@ -96,6 +100,21 @@ class FeatureCache:
         os.replace(temporary, place / name)
         self._read.add(place / name)
         self._pending.clear()
+
+    def _check_place(self) -> None:
+        if self.folder is None:
+            return
+        problem = "no right to"
+        try:
+            self._place().mkdir(parents=True, exist_ok=True)
+            if os.access(self._place(), os.W_OK):
+                return
+        except OSError as error:
+            problem = str(error.strerror)
+        raise ValueError(
+            f"processor.init_args.features.init_args.folder: got {self.folder}, which cannot be "
+            f"written ({problem}), allowed: a folder you may write to, or null for memory alone"
+        )
 
     def _place(self) -> Path:
         assert self.folder is not None, "only a cache on disk has a place"

@@ -146,3 +146,10 @@ def test_processes_write_files_of_their_own(tmp_path):
     cache = opened(tmp_path)
     for key, value in {"shared": 7, "mine": 1, "theirs": 2}.items():
         assert torch.equal(cache.get(key), tiles(value)[0])
+
+
+def test_a_folder_that_cannot_be_written_stops_before_anything_is_encoded(tmp_path):
+    (tmp_path / "file").write_text("")
+    cache = FeatureCache(str(tmp_path / "file"))
+    with pytest.raises(ValueError, match=r"features.init_args.folder: got .*file, which cannot be"):
+        cache.open("encoder")

@@ -271,9 +271,9 @@ class Stage(LightningModule, ABC):
             part.train(name in self.trainable)
 
     def on_train_end(self) -> None:
+        self.save(Path(self.trainer.default_root_dir) / WEIGHTS_FILE)  # first: a disk may be full
         if self.processor.features is not None:
             self.processor.features.flush()
-        self.save(Path(self.trainer.default_root_dir) / WEIGHTS_FILE)
 
     def save(self, path: Path) -> None:
         """Write the weights that are nowhere else; every process of a sharded run must call it.

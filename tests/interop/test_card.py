@@ -5,14 +5,14 @@
 import json
 
 import yaml
-from runs import FIXED, QWEN, make_run, run_config
 
 from mmlite.interop.export.card import Labels, base_models, model_card
 from mmlite.interop.export.compare import Compared
-from mmlite.interop.export.history import scores_of, stages_of
+from mmlite.interop.export.history import run_of, scores_of, stages_of
 from mmlite.predictions import write_predictions
 from mmlite.records import Prediction
 from mmlite.runs import CONFIG_FILE, load_run
+from runs import FIXED, QWEN, make_run, run_config
 
 COMPARED = Compared(samples=6, logits=4e-7, pixels=6e-8, answers=("a",))
 
@@ -127,3 +127,25 @@ def test_the_card_holds_all_of_it_and_no_path(tmp_path):
     full = model_card(run, model, Labels(license="mit", data_license="mit"), COMPARED)
     assert "Fill in" not in full
     assert "# tiny-run" in full
+
+
+def test_a_card_names_the_hub_models_of_timm_too():
+    vision = {"init_args": {"model_name": "vit_so400m_patch14_siglip_384", "pretrained": True}}
+    language = {"init_args": {"name": "Qwen/Qwen3-0.6B"}}
+    arguments = {"vision": vision, "language": language}
+    found = base_models({"model": {"init_args": arguments}})
+    assert found == ["Qwen/Qwen3-0.6B", "timm/vit_so400m_patch14_siglip_384.webli"]
+    vision["init_args"]["pretrained"] = False
+    assert base_models({"model": {"init_args": arguments}}) == ["Qwen/Qwen3-0.6B"]
+
+
+def test_steps_are_those_that_were_done(tmp_path):
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    config = run_config(tmp_path / "align" / "x", image=FIXED, chat=QWEN)
+    config["trainer"] = {"max_steps": -1, "max_epochs": 1}
+    (run / CONFIG_FILE).write_text(yaml.safe_dump(config))
+    assert stages_of(run)[-1].steps is None
+    (run / "curve.json").write_text(json.dumps({"points": [[5, 2.0], [12, 1.0]]}))
+    assert stages_of(run)[-1].steps == 12
+    assert run_of(run / "checkpoints" / "last.ckpt") == run

@@ -94,12 +94,24 @@ def base_models(config: dict[str, Any]) -> list[str]:
     arguments = config.get("model", {}).get("init_args", {})
     found = []
     for part, key in (("language", "name"), ("vision", "model_name")):
-        value = ((arguments.get(part) or {}).get("init_args") or {}).get(key)
-        name = str(value or "").removeprefix("hf-hub:")
+        given = (arguments.get(part) or {}).get("init_args") or {}
+        name = str(given.get(key) or "").removeprefix("hf-hub:")
+        if given.get("pretrained"):
+            name = _hub_name(name)
         is_hub = name.count("/") == 1 and not name.startswith((".", "/", "~"))
         if is_hub and not Path(name).exists():
             found.append(name)
     return found
+
+
+def _hub_name(name: str) -> str:
+    """Return where timm gets the weights of one of its models from, or the name as it is."""
+    import timm
+
+    if "/" in name or not timm.is_model(name):
+        return name
+    config = timm.get_pretrained_cfg(name)
+    return str(getattr(config, "hf_hub_id", None) or name)
 
 
 def _parts(model: VisionLanguageModel) -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ from mmlite.generation import Engine
 from mmlite.interop.export.card import Labels as Labels
 from mmlite.interop.export.card import model_card
 from mmlite.interop.export.compare import Compared, compare, sample_requests
+from mmlite.interop.export.history import run_of
 from mmlite.interop.export.llava import to_llava
 from mmlite.interop.export.processors import prepare_tokenizer, to_generation_config, to_processor
 from mmlite.models import VisionLanguageModel
@@ -84,7 +85,7 @@ def export_run(
         kind = _write(made, model, stage, max_shard_size)
         requests = sample_requests(stage.processor)
         compared = compare(made, model.float(), stage.processor, requests)
-        (made / "README.md").write_text(model_card(Path(run), model, labels, compared))
+        (made / "README.md").write_text(model_card(run_of(Path(run)), model, labels, compared))
         if out.is_dir():
             out.rmdir()
         os.replace(made, out)

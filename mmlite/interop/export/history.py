@@ -33,7 +33,7 @@ class StageRecord:
         name: Of the run's folder.
         stage: Class of the stage.
         trained: Parts that learnt.
-        steps: Optimizer steps that were asked for.
+        steps: Optimizer steps that were done, or, where no curve tells, that were asked for.
         data: Sources, each with what was asked of it.
     """
 
@@ -82,20 +82,32 @@ def _collect(run: Path, seen: dict[Path, StageRecord]) -> None:
     arguments = config.get("model", {}).get("init_args", {})
     for path in dict.fromkeys((arguments.get("init_from") or {}).values()):
         _collect(Path(path), seen)
-    steps = config.get("trainer", {}).get("max_steps")
     seen[run] = StageRecord(
         name=run.name,
         stage=str(config.get("model", {}).get("class_path", "")).rpartition(".")[2],
         trained=tuple(arguments.get("trainable") or _default_trainable(config)),
-        steps=steps if isinstance(steps, int) and steps > 0 else None,
+        steps=_steps(run, config),
         data=tuple(_sources(config.get("data", {}).get("init_args", {}).get("train") or [])),
     )
+
+
+def _steps(run: Path, config: Mapping[str, Any]) -> int | None:
+    """Return how many steps a run did; one that counts epochs only knows by its curve."""
+    points = _json(run / "curve.json").get("points")
+    steps = points[-1][0] if points else config.get("trainer", {}).get("max_steps")
+    return steps if isinstance(steps, int) and steps > 0 else None
 
 
 def _default_trainable(config: Mapping[str, Any]) -> Sequence[str]:
     """Return the parts that a stage trains unless it is told otherwise."""
     found = resolve(str(config.get("model", {}).get("class_path", "")))
     return getattr(found, "default_trainable", ())
+
+
+def run_of(path: Path) -> Path:
+    """Return the folder of a run, given it or one of its checkpoints."""
+    path = path.resolve()
+    return next((f for f in (path, *path.parents) if (f / CONFIG_FILE).is_file()), path)
 
 
 def config_of(run: Path) -> dict[str, Any] | None:
