@@ -5,6 +5,7 @@
 import json
 
 import yaml
+from made_runs import FIXED, QWEN, make_run, run_config
 
 from mmlite.interop.export.card import Labels, base_models, model_card
 from mmlite.interop.export.compare import Compared
@@ -12,7 +13,6 @@ from mmlite.interop.export.history import run_of, scores_of, stages_of
 from mmlite.predictions import write_predictions
 from mmlite.records import Prediction
 from mmlite.runs import CONFIG_FILE, load_run
-from runs import FIXED, QWEN, make_run, run_config
 
 COMPARED = Compared(samples=6, logits=4e-7, pixels=6e-8, answers=("a",))
 

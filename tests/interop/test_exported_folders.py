@@ -9,8 +9,8 @@ import shutil
 import pytest
 import torch
 import yaml
+from made_runs import ANYRES, FIXED, OWN, PADDED, QWEN, make_run
 from PIL import Image
-from runs import ANYRES, FIXED, OWN, PADDED, QWEN, make_run
 from torch.testing import assert_close
 from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoProcessor
 
