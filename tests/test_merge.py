@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from interop.runs import FIXED, QWEN, make_run
+from interop.made_runs import FIXED, QWEN, make_run
 from safetensors.torch import load_file
 
 import mmlite.merge
