@@ -1,6 +1,7 @@
 """Text of the micro-world as a source: what its language models are pretrained on."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import cast, overload
 
 from data_modules.sources.base import SPLITS, Row, Source, unknown_split
@@ -17,6 +18,9 @@ from mmlite.records import Example, Turn
 
 HELD_OUT_SEED = 1_000_000
 """Added to the seed for validation text, so that it never repeats training text's draws."""
+
+KEPT_ITEMS = 50_000
+"""Most drawn items of one source that are kept in memory, about 0.5 kB each."""
 
 
 class MicroText(Source):
@@ -54,6 +58,7 @@ class MicroText(Source):
         self.mix = mix
         self.world = world
         self.seed = seed
+        self._drawn = _drawn(f"{num_beings} {seed} {mix} {world}")
 
     def rows(self, split: str) -> Sequence[Row]:
         """Return the rows of a split."""
@@ -63,11 +68,21 @@ class MicroText(Source):
 
     def draw(self, index: int, split: Split) -> Row:
         """Draw an item of a split."""
-        seed = self.seed + HELD_OUT_SEED * SPLITS.index(split)
-        item = text_item(
-            self.questions, index, seed=seed, config=self.world, mix=self.mix, split=split
-        )
+        item = self._drawn.get((split, index))
+        if item is None:
+            seed = self.seed + HELD_OUT_SEED * SPLITS.index(split)
+            item = text_item(
+                self.questions, index, seed=seed, config=self.world, mix=self.mix, split=split
+            )
+            if len(self._drawn) < KEPT_ITEMS:
+                self._drawn[split, index] = item
         return (text_example(item, self.questions, row=index),)
+
+
+@lru_cache(maxsize=2)
+def _drawn(settings: str) -> dict[tuple[Split, int], TextItem]:
+    """Return the items drawn so far with some settings; runs of one process share them."""
+    return {}
 
 
 def text_example(item: TextItem, questions: Questions, *, row: int) -> Example:

@@ -2,6 +2,8 @@
 
 import random
 from dataclasses import replace
+from functools import lru_cache
+from typing import Any
 
 from mmlite.microworld.descriptions import caption
 from mmlite.microworld.questions import Question, Questions
@@ -14,19 +16,19 @@ def world_example(
 ) -> Example:
     """Return the Example of a question about a picture, without turns."""
     kind = questions.kind(question.kind)
-    scene = picture.scene
+    image, told, scene = _shown(picture)
     return Example(
         id=f"{source}-{row}-{question.kind}-{'-'.join(question.args)}",
         turns=(),
-        images=(ImageRef(scene=picture.to_json()),),
+        images=(image,),
         task=kind.task,
         question=questions.ask(question),
         category=kind.name,
         group=kind.group,
         answers=(question.answer,),
-        extraction=questions.extraction(question, scene),
-        caption=caption(scene),
-        scene=scene.to_json(),
+        extraction=questions.extraction(question, picture.scene),
+        caption=told,
+        scene=scene,
         source=source,
         row=row,
     )
@@ -50,15 +52,22 @@ def choice_example(
 
 def caption_example(picture: Picture, *, source: str, row: int) -> Example:
     """Return the Example of a picture and its caption, without turns."""
+    image, told, scene = _shown(picture)
     return Example(
         id=f"{source}-{row}-caption",
         turns=(),
-        images=(ImageRef(scene=picture.to_json()),),
+        images=(image,),
         task="caption",
         category="caption",
         group="caption",
-        caption=caption(picture.scene),
-        scene=picture.scene.to_json(),
+        caption=told,
+        scene=scene,
         source=source,
         row=row,
     )
+
+
+@lru_cache(maxsize=4)
+def _shown(picture: Picture) -> tuple[ImageRef, str, dict[str, Any]]:
+    """Return image, caption and scene of a picture; the questions of one row share them."""
+    return ImageRef(scene=picture.to_json()), caption(picture.scene), picture.scene.to_json()

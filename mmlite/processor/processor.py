@@ -131,15 +131,13 @@ class Processor:
             pad_left: Whether padding comes first, as generation wants it.
         """
         longest = max(len(row.input_ids) for row in rows)
-        input_ids = torch.full((len(rows), longest), self.pad_id)
-        labels = torch.full((len(rows), longest), IGNORE_INDEX)
-        mask = torch.zeros((len(rows), longest), dtype=torch.bool)
-        for number, row in enumerate(rows):
-            length = len(row.input_ids)
-            span = slice(longest - length, longest) if pad_left else slice(0, length)
-            input_ids[number, span] = torch.tensor(row.input_ids)
-            labels[number, span] = torch.tensor(row.labels)
-            mask[number, span] = True
+        lengths = torch.tensor([len(row.input_ids) for row in rows])
+        place = torch.arange(longest)
+        mask = place >= longest - lengths[:, None] if pad_left else place < lengths[:, None]
+        input_ids = torch.full(mask.shape, self.pad_id)
+        input_ids[mask] = torch.tensor([token for row in rows for token in row.input_ids])
+        labels = torch.full(mask.shape, IGNORE_INDEX)
+        labels[mask] = torch.tensor([label for row in rows for label in row.labels])
         tiles = load_tiles(rows, self.image, self.features)
         return Batch(
             input_ids=input_ids,
