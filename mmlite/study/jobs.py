@@ -1,20 +1,20 @@
 """Jobs: what a study has to do, in which order, and how it is known that one is done.
 
 A job's key hashes everything its result depends on: its own inputs, the files it reads, the keys
-of the jobs before it, and the program itself. A done mark holds the key; a changed input makes
-another key, and the job runs again.
+of the jobs before it, and the program itself (`mmlite.study.keys`). A done mark holds the key; a
+changed input makes another key, and the job runs again.
 """
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 from mmlite.config.files import referenced_files
 from mmlite.records import content_key
+from mmlite.study.keys import code_of, model_key, program_key
 from mmlite.study.spec import (
     MODEL_PERCEIVERS,
     MODEL_REASONERS,
@@ -30,9 +30,6 @@ REPORTED_FILE = "reported.json"
 
 PREDICTIONS = "predictions"
 """Folder that predictions are in."""
-
-DECIDING = ("study/sources.py", "study/work.py")
-"""Files among those that report which decide results too."""
 
 WEIGHTS = "weights.safetensors"
 """What a finished run leaves; the name of `mmlite.stages.weights`, which needs PyTorch."""
@@ -137,27 +134,6 @@ def seconds_of(job: Job, out: Path) -> float:
     return float(json.loads((out / job.name / DONE_FILE).read_text())["seconds"])
 
 
-@cache
-def program_key(*, reporting: bool = False) -> str:
-    """Hash the source of everything that decides a result, or that decides how it is reported."""
-    package = Path(__file__).parents[1]
-    reports = {package / "analysis", package / "study", package / "cli"}
-    if reporting:
-        folders, kept = [package / "analysis", package / "study"], set()
-    else:
-        folders = [package, package.parent / "data_modules", package.parent / "callbacks"]
-        kept = {package / name for name in DECIDING}
-    files = [
-        file
-        for folder in folders
-        for file in sorted(folder.rglob("*"))
-        if file.is_file()
-        and file.suffix != ".pyc"
-        and (reporting or file in kept or not reports & set(file.parents))
-    ]
-    return content_key(*[file.read_bytes() for file in files])
-
-
 class _Planner:
     """Collects the jobs of one seed."""
 
@@ -177,6 +153,7 @@ class _Planner:
         first = {part: self._run_job(other, size) for part, other in spec.init_from.items()}
         flags = {**self.study.set, **spec.set}
         texts = [inner.read_bytes() for file in files for inner in referenced_files(file)]
+        texts += code_of(*texts)
         arguments = {
             "config": [str(file) for file in files],
             "init_from": {part: str(self.out / job.name) for part, job in first.items()},
@@ -238,6 +215,7 @@ class _Planner:
             asked = [evaluation.source, evaluation.split, evaluation.prompts]
             named = Path(self.study.path.parent / evaluation.prompts)
             texts = [named.read_bytes()] if named.is_file() else []
+            texts += code_of(json.dumps(evaluation.source).encode())
             inputs = [asked, evaluation.max_new_tokens, self.seed, _without_folders(arguments)]
             if size in evaluation.models:
                 inputs.append(model_key(evaluation.models[size]))
@@ -299,14 +277,3 @@ def _pairs(system: SystemSpec, sizes: Sequence[str]) -> list[Pair]:
 def _writers(model: str | None, sizes: Sequence[str]) -> Sequence[str]:
     """Return who plays a role: a published model if one is named, else a run of each size."""
     return [model] if model else sizes
-
-
-def model_key(model: Mapping[str, Any]) -> list[Any]:
-    """Return what tells a published model from another: its YAML, and its files if it has any.
-
-    Files are told apart by name, size and time, for weights are too large to be read for this.
-    """
-    folder = Path(str(model.get("init_args", {}).get("name", "")))
-    files = sorted(folder.rglob("*")) if folder.is_dir() else []
-    stats = [(file, file.stat()) for file in files if file.is_file()]
-    return [dict(model), [[str(f.relative_to(folder)), s.st_size, s.st_mtime_ns] for f, s in stats]]

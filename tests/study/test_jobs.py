@@ -15,7 +15,7 @@ import pytest
 from study.studies import ROOT, small_study
 
 from mmlite.config.files import referenced_files
-from mmlite.study import jobs as jobs_module
+from mmlite.study import keys as keys_module
 from mmlite.study.jobs import Job, is_done, mark_done, plan, predictions_file, seconds_of
 from mmlite.study.spec import StudySpec
 from mmlite.study.work import resume_point
@@ -123,6 +123,28 @@ def test_a_changed_file_does_again_the_runs_that_read_it(tmp_path: Path) -> None
     assert {name for name in after if after[name] != before[name]} == EXTRACTED
 
 
+def test_a_changed_class_of_ones_own_does_again_the_runs_that_name_it(
+    tmp_path: Path, monkeypatch
+) -> None:
+    package = tmp_path / "ablations"
+    package.mkdir()
+    (package / "parts.py").write_text("class Projector: ...\n")
+    (package / "helpers.py").write_text("SCALE = 1\n")
+    run = tmp_path / "run.yaml"
+    run.write_text("model: {projector: {class_path: ablations.parts.Projector}}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def add(study: dict[str, Any]) -> None:
+        study["runs"]["extraction"]["config"].append(str(run))
+
+    before = keys(planned(tmp_path, add))
+    (package / "helpers.py").write_text("SCALE = 2\n")
+    after = keys(planned(tmp_path, add))
+    assert {name for name in after if after[name] != before[name]} == EXTRACTED
+    installed = b"class_path: torch.nn.Linear\nclass_path: gone.Away"
+    assert keys_module.code_of(installed) == []
+
+
 def test_a_prompt_set_in_the_current_folder_is_read_too(tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "mine.yaml").write_text("base: micro\n")
     (tmp_path / "runs").mkdir()
@@ -197,10 +219,10 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def jobs_of(sources: Path) -> ModuleType:
-    """The module of jobs as it is in a copy of the sources, so that it looks at that copy."""
+def keys_of(sources: Path) -> ModuleType:
+    """The module of keys as it is in a copy of the sources, so that it looks at that copy."""
     spec = importlib.util.spec_from_file_location(
-        "copied_jobs", sources / "mmlite" / "study" / "jobs.py"
+        "copied_keys", sources / "mmlite" / "study" / "keys.py"
     )
     assert spec is not None
     assert spec.loader is not None
@@ -229,13 +251,13 @@ def jobs_of(sources: Path) -> ModuleType:
 def test_a_changed_program_makes_its_results_again(
     edited: str, results_change: bool, report_changes: bool, sources: Path
 ) -> None:
-    before = jobs_of(sources)
+    before = keys_of(sources)
     old = before.program_key(), before.program_key(reporting=True)
     file = sources / edited
     text = file.read_text()
     try:
         file.write_text(text + "\n")
-        module = jobs_of(sources)
+        module = keys_of(sources)
         new = module.program_key(), module.program_key(reporting=True)
     finally:
         file.write_text(text)
@@ -243,12 +265,12 @@ def test_a_changed_program_makes_its_results_again(
 
 
 def test_compiled_files_do_not_count(sources: Path) -> None:
-    before = jobs_of(sources).program_key()
+    before = keys_of(sources).program_key()
     cached = sources / "mmlite" / "__pycache__" / "batch.cpython-312.pyc"
     cached.parent.mkdir(exist_ok=True)
     cached.write_bytes(b"x")
-    assert jobs_of(sources).program_key() == before
-    assert jobs_module.program_key() == before
+    assert keys_of(sources).program_key() == before
+    assert keys_module.program_key() == before
 
 
 def test_arguments_survive_json(tmp_path: Path) -> None:
