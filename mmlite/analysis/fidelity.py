@@ -28,7 +28,8 @@ class Fidelity:
     Attributes:
         precision: Share of written facts that are in the scene; None when nothing was written.
         recall: Share of needed facts that were written; None when none was needed.
-        f1: Harmonic mean of the two; None when either is undefined.
+        f1: Harmonic mean of the two; 0 when nothing was written that was needed; None when none
+            was needed.
         exact: Share of questions with no fact missed and none invented.
     """
 
@@ -50,9 +51,7 @@ def measure(counts: np.ndarray) -> Fidelity:
     precision = _share(true, true + invented)
     recall = _share(found, found + missed)
     exact = int(((counts[:, 1] == 0) & (counts[:, 2] == 0)).sum())
-    f1 = None
-    if precision is not None and recall is not None:
-        f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+    f1 = recall and 2 * (precision or 0.0) * recall / ((precision or 0.0) + recall)
     return Fidelity(precision, recall, f1, _share(exact, len(counts)))
 
 

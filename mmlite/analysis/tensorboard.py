@@ -14,7 +14,7 @@ def log_report(folder: Path, log_dir: Path) -> None:
 
     Args:
         folder: The study's folder, after `make_report`.
-        log_dir: Where the event file goes.
+        log_dir: Where the event file goes, instead of an earlier report's.
     """
     results_path = Path(folder) / "results.json"
     if not results_path.is_file():
@@ -27,6 +27,8 @@ def log_report(folder: Path, log_dir: Path) -> None:
 
     results = json.loads(results_path.read_text(encoding="utf-8"))
     sizes = results["meta"]["sizes"]
+    for old in Path(log_dir).glob("events.out.tfevents.*"):  # of the report before this one
+        old.unlink()
     with SummaryWriter(str(log_dir)) as writer:
         writer.add_text("report/headline", results["meta"]["headline"])
         for row in results["rows"]:

@@ -60,11 +60,12 @@ class FactScore:
 
     @property
     def f1(self) -> float | None:
-        """Harmonic mean of precision and recall; None when either is undefined."""
-        precision, recall = self.precision, self.recall
-        if precision is None or recall is None:
-            return None
-        return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+        """Harmonic mean of precision and recall; None when no fact was needed.
+
+        Whoever writes nothing where facts were needed has an F1 of 0.
+        """
+        precision, recall = self.precision or 0.0, self.recall
+        return recall and 2 * precision * recall / (precision + recall)
 
     def to_json(self) -> dict[str, int]:
         """Return the four counts."""

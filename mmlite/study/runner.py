@@ -77,6 +77,7 @@ def run_study(study: StudySpec, out: Path, *, command: str = "") -> Path:
                     _schedule(study, out, waiting, pool, view)
                 about = {"command": command, "seconds": time.monotonic() - started}
                 view.console.print("Writing the report ...", highlight=False)
+                view.start("report")
                 made = pool.executor.submit(workers.do_summary, study, out, jobs, about)
                 report = _result(made, "report")
             mark_reported(study, jobs, out)

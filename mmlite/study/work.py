@@ -5,7 +5,7 @@ import shutil
 import time
 import zipfile
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +141,7 @@ def _flag(value: Any) -> str:
 def _perceive(job: Job, study: StudySpec, out: Path, report: Report) -> None:
     perceiver = _perceiver(job.arguments["perceiver"], job.size, job.arguments["run"], study, out)
     examples = asked(study, job.seed)
-    report(job.name, 0, len(examples))
+    _watch(perceiver, partial(report, job.name))
     perceiver.perceive(examples)
 
 
@@ -151,9 +151,22 @@ def _answer(job: Job, study: StudySpec, out: Path, report: Report) -> None:
     systems = build(job, study, out)
     predictions: list[Prediction] = []
     for number, system in enumerate(systems):
-        report(job.name, number, len(systems))
+        questions, before = len(examples), number * len(examples)
+
+        def told(done: int, total: int, before: int = before, questions: int = questions) -> None:
+            report(job.name, before + questions * done // total, questions * len(systems))
+
+        told(0, 1)
+        for part in (system, *(vars(system).get(name) for name in ("perceiver", "reasoner"))):
+            _watch(part, told)
         predictions += system.answer(examples, seed=job.seed)
     write_predictions(predictions_file(job, out), predictions)
+
+
+def _watch(writer: object, told: Callable[[int, int], None]) -> None:
+    """Let what asks a model for text tell how far it is; what asks none has nothing to tell."""
+    if isinstance(engine := getattr(writer, "engine", None), StoredEngine):
+        engine.progress = told
 
 
 def _end_to_end(job: Job, study: StudySpec, out: Path) -> list[EndToEnd]:

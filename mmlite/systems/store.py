@@ -126,6 +126,10 @@ class StoredEngine:
         engine: Decodes what is not there.
         fingerprint: Hash of the engine's weights (`weights_fingerprint`).
         store: Where texts are kept; None decodes everything every time.
+
+    Attributes:
+        progress: Told, after each batch, how many of how many texts that were not in the store are
+            written; None tells nobody.
     """
 
     def __init__(
@@ -134,6 +138,7 @@ class StoredEngine:
         self.engine = engine
         self.fingerprint = fingerprint
         self.store = store
+        self.progress: Callable[[int, int], None] | None = None
 
     def write(self, requests: Sequence[Request], decoding: Decoding) -> list[str]:
         """Return what the model writes for each request.
@@ -150,9 +155,14 @@ class StoredEngine:
             if store.get(key) is None
         }
         names = list(missing)
+        written = 0
 
         def keep(made: Mapping[int, Generation]) -> None:
+            nonlocal written
             store.put({names[place]: generation.text for place, generation in made.items()})
+            written += len(made)
+            if self.progress is not None:
+                self.progress(written, len(names))
 
         self.engine.generate(list(missing.values()), decoding, keep=keep)
         return [store.get(key) or "" for key in keys]

@@ -98,4 +98,5 @@ def test_silence_has_no_f1_where_nothing_was_needed_and_zero_where_something_was
     f1 = f1_of_sums(np.array([[0, 0, 0, 0], [0, 3, 0, 0], [0, 3, 2, 0]]))
     assert np.isnan(f1[0])
     assert list(f1[1:]) == [0.0, 0.0]
-    assert measure(np.array([[0, 3, 0, 0]])).f1 is None
+    assert measure(np.array([[0, 3, 0, 0]])).f1 == 0
+    assert measure(np.array([[0, 0, 0, 0]])).f1 is None

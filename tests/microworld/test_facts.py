@@ -39,7 +39,8 @@ def test_ratios_and_their_undefined_cases():
     assert score.f1 == pytest.approx(0.6)
     assert FactScore(missed=1).precision is None
     assert FactScore(true=1).recall is None
-    assert FactScore(missed=1).f1 is None
+    assert FactScore(missed=1).f1 == 0
+    assert FactScore(true=1).f1 is None
     assert FactScore(missed=1, invented=1).f1 == 0
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmlite.analysis.charts.model import Charts, Curve, HeatMap, LinePanel, Scatter
 from mmlite.analysis.charts.svg import color as color_number
+from mmlite.analysis.charts.svg import draw_scatter
 from mmlite.analysis.files import write_bytes
 
 if TYPE_CHECKING:
@@ -146,17 +147,31 @@ def _draw_lines(panel: LinePanel, axis: "Axes", handles: dict[str, object]) -> N
 def _scatter_figure(chart: Scatter) -> "Figure":
     figure = _figure(6.4, 4.8)
     axis = figure.subplots()
-    for point in chart.points:
+    drawn = draw_scatter(chart)  # its labels avoid each other
+    scale = 72 * figure.get_figwidth() / drawn.frame.width
+    for point, dot in zip(chart.points, drawn.dots, strict=True):
         color, x, y = COLORS[point.style], 100 * point.x, 100 * point.y
+        across = scale * (dot.label_x - drawn.frame.x(point.x))
+        up = scale * (drawn.frame.y(point.y) - dot.label_y)
         axis.plot([100 * v for v in point.x_interval], [y, y], color=color, alpha=0.35, lw=1)
         axis.plot([x, x], [100 * v for v in point.y_interval], color=color, alpha=0.35, lw=1)
         axis.plot(x, y, marker=_MARKERS[point.style % 6], color=color, markersize=6)
-        axis.annotate(point.label, (x, y), xytext=(6, 4), textcoords="offset points", fontsize=8)
+        axis.annotate(
+            point.label,
+            (x, y),
+            xytext=(across, up),
+            textcoords="offset points",
+            fontsize=8,
+            ha={"start": "left", "end": "right", "middle": "center"}[dot.anchor],
+            arrowprops={"arrowstyle": "-", "color": "#8a94a0", "lw": 0.5} if dot.leader else None,
+        )
     for label, style in chart.legend:
         marker = _MARKERS[style % 6]
         axis.plot([], [], marker=marker, color=COLORS[style], linestyle="", label=label)
     axis.axhline(0, color="#8a94a0", linewidth=0.8)
     axis.axvline(0, color="#8a94a0", linewidth=0.8)
+    axis.set_xlim(100 * drawn.frame.x_low, 100 * drawn.frame.x_high)
+    axis.set_ylim(100 * drawn.frame.y_low, 100 * drawn.frame.y_high)
     axis.set_xlabel(chart.x_label)
     axis.set_ylabel(chart.y_label)
     axis.legend()

@@ -172,6 +172,7 @@ class Dot:
     label_x: float
     label_y: float
     anchor: str
+    leader: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +214,7 @@ def draw_scatter(chart: Scatter) -> ScatterDrawing:
                 label_x=label_x,
                 label_y=label_y,
                 anchor=anchor,
+                leader=f"M{x} {y}L{label_x} {label_y - 4}" if abs(label_y - y) > 15 else "",
             )
         )
     return ScatterDrawing(
@@ -239,8 +241,8 @@ def _place_label(
         (-9, 14, "end"),
         (0, -12, "middle"),
         (0, 22, "middle"),
-        (9, -18, "start"),
-        (9, 28, "start"),
+        *((16, dy, "start") for dy in (-18, 28, -32, 42, -46, 56, -60, 70)),
+        *((-16, dy, "end") for dy in (-18, 28, -32, 42, -46, 56, -60, 70)),
     ):
         left = x + dx - {"start": 0.0, "end": width, "middle": width / 2}[anchor]
         box = (left, y + dy - 10, left + width, y + dy + 2)
