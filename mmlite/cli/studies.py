@@ -85,7 +85,10 @@ def _read(file: str, seeds: list[int] | None, workers: int | None) -> StudySpec:
 
 
 def _check_runs(study: StudySpec, out: Path) -> None:
-    """Read the files of every run that is left to do, so that a typo stops before any training.
+    """Read every file of the runs that are left to do, so that a typo stops before any training.
+
+    A run is read if one of its files was in none before: the same files for another size are not
+    read again and again.
 
     Raises:
         ArgumentProblem: If a key or a value is wrong; the message names the run.
@@ -95,9 +98,11 @@ def _check_runs(study: StudySpec, out: Path) -> None:
     from mmlite.training.command import check_arguments, training_parsers
 
     fit = training_parsers()["fit"]
+    read: set[str] = set()
     for job in plan(replace(study, seeds=study.seeds[:1]), out.resolve()):
-        if job.action != "train" or is_done(job, out):
+        if job.action != "train" or is_done(job, out) or read.issuperset(job.arguments["config"]):
             continue
+        read.update(job.arguments["config"])
         try:
             check_arguments(fit, run_arguments(job, out)[1:])
         except ArgumentProblem as error:
