@@ -43,6 +43,8 @@ class Switches:
         chunked: The loss, by the setup's number of tokens.
         compiled: Blocks.
         fused: The optimizer.
+        norms: Fused.
+        recomputed: Activations of the language model, in the backward pass.
         packed: Several examples to a row.
         pure: Weights, gradients and the optimizer's states in bfloat16, without float32 ones.
     """
@@ -50,6 +52,8 @@ class Switches:
     chunked: bool = False
     compiled: bool = False
     fused: bool = True
+    norms: bool = False
+    recomputed: bool = False
     packed: bool = False
     pure: bool = False
 
@@ -59,6 +63,8 @@ OURS = {
     "mmlite chunked": Switches(chunked=True),
     "mmlite compiled": Switches(compiled=True),
     "mmlite not fused": Switches(fused=False),
+    "mmlite fused norms": Switches(norms=True),
+    "mmlite recomputed": Switches(recomputed=True),
 }
 """Ways whose steps have the same rows, so that their losses can be compared one by one."""
 
@@ -130,11 +136,12 @@ def build_stage(
         schedule=Schedule(warmup_fraction=0.0, final_fraction=1.0),
         trainable=list(tuning.learns),
         adapters={"language": update} if tuning.adapter_rank else None,
-        gradient_checkpointing=setup.recomputed,
+        gradient_checkpointing=["language"] if switches.recomputed else setup.recomputed,
         decoding=None,
         speed=Speed(
             loss_chunk_tokens=setup.loss_chunk_tokens if switches.chunked else None,
             compile=switches.compiled,
+            fused_norms=switches.norms,
         ),
     )
 

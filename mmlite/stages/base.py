@@ -20,6 +20,7 @@ from mmlite.losses import token_loss
 from mmlite.models import LanguageModel, Projector, VisionEncoder, VisionLanguageModel
 from mmlite.models.adapters import Adapter
 from mmlite.models.fingerprint import weights_fingerprint
+from mmlite.models.norms import fuse_norms
 from mmlite.models.quantization import packed_layers
 from mmlite.models.weightless import is_weightless
 from mmlite.optim import Schedule, build_optimizer, parameter_groups
@@ -168,6 +169,8 @@ class Stage(LightningModule, ABC):
             return
         self.model = self.build()
         self._check_names()
+        if self.speed.fused_norms:
+            fuse_norms(self.model)
         if is_weightless():  # to plan a run: shapes are all that is asked for
             self.adapters.add_shapes(self.parts)
             self._freeze()

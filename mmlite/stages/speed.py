@@ -17,10 +17,13 @@ class Speed:
             batch. With the 151,936 tokens of Qwen3, 1024 tokens are 0.6 GB of float32 logits.
         compile: Whether transformer blocks are compiled (`torch.compile`), one by one. The first
             steps take longer, and every step later is shorter.
+        fused_norms: Whether root-mean-square norms take fewer passes and keep less for the backward
+            pass (`mmlite.models.norms`). Compiled blocks fuse them by themselves.
     """
 
     loss_chunk_tokens: int | None = None
     compile: bool = False
+    fused_norms: bool = False
 
     def __post_init__(self) -> None:
         if self.loss_chunk_tokens is not None and self.loss_chunk_tokens < 1:

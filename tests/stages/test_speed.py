@@ -39,6 +39,13 @@ def test_a_chunked_loss_changes_no_weight(plain, chunk_tokens: int, tmp_path: Pa
     assert_same(fitted(tmp_path, speed=Speed(loss_chunk_tokens=chunk_tokens))[1], plain)
 
 
+def test_fused_norms_change_no_weight(plain, tmp_path: Path):
+    stage, weights = fitted(tmp_path, speed=Speed(fused_norms=True))
+    assert_same(weights, plain)
+    fused = [name for name, m in stage.built.named_modules() if "forward" in vars(m)]
+    assert len(fused) == 9  # four in each of two blocks, and the last one
+
+
 @pytest.fixture
 def quickly_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Capture graphs and their gradients, but run them as they are: no C++ compiler for a test."""
