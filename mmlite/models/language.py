@@ -69,7 +69,12 @@ class LanguageModel(nn.Module, ABC):
             position_ids: Place of each token; where they start again, another example begins,
                 which sees nothing of those before it. None counts from the first token.
             cache: Keys and values of earlier tokens, when text is written.
+
+        Raises:
+            ValueError: If several packed rows are given to flash attention.
         """
+        if attention_mask is None and position_ids is not None:
+            _check_packed(len(embeddings), str(self.model.config._attn_implementation))
         body = self.model.base_model
         output = body(
             inputs_embeds=embeddings,
@@ -200,6 +205,16 @@ class PretrainedLanguageModel(LanguageModel):
 def _check_attention(attention: str) -> None:
     if attention not in ATTENTIONS:
         raise ValueError(f"language.attention: got {attention!r}, allowed: {', '.join(ATTENTIONS)}")
+
+
+def _check_packed(rows: int, attention: str) -> None:
+    """Refuse what transformers would let through: examples of several rows that see each other."""
+    if rows > 1 and attention.startswith("flash"):
+        raise ValueError(
+            f"data.init_args.budget: got batches of {rows} packed rows with language.attention "
+            f"{attention}, which tells examples apart in a batch of one row alone, allowed: "
+            "batch_size 1 with a larger pack_tokens; or attention sdpa, eager or flex_attention"
+        )
 
 
 def _of_shape(name: str, vocabulary_size: int, *, dtype: str, attention: str) -> PreTrainedModel:
