@@ -3,11 +3,12 @@
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
@@ -57,7 +58,10 @@ def read_language_model(
     except ImportError as error:
         raise _no_attention(attention, error) from error
     except UNBUILDABLE as error:
-        raise _unusable(name, f"which cannot be loaded ({told(error)})") from error
+        file = _damaged(Path(found.name))
+        what = f"which cannot be loaded ({told(error)})"
+        what = what if file is None else f"whose file {file} is damaged or cut off ({told(error)})"
+        raise _unusable(name, what) from error
     model, info = read
     if mismatched := sorted(info["mismatched_keys"], key=str):
         key, given, wanted = (*mismatched[0], "", "")[:3]
@@ -168,6 +172,17 @@ def _inconsistent(config: PreTrainedConfig) -> str:
     if splits_size and isinstance(heads, int) and isinstance(size, int) and size % heads:
         return f"hidden_size {size} is no multiple of num_attention_heads {heads}"
     return ""
+
+
+def _damaged(folder: Path) -> Path | None:
+    """Return the first file of weights that cannot be opened."""
+    for file in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(file, framework="pt"):
+                pass
+        except (SafetensorError, OSError):
+            return file
+    return None
 
 
 def _unusable(name: str, what: str) -> ValueError:
