@@ -20,7 +20,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from mmlite.config.explain import Known, explain
 from mmlite.config.files import referenced_files
 from mmlite.config.problem import ArgumentProblem
-from mmlite.parallel import leave_processes
+from mmlite.parallel import leave_processes, lost_a_process
 from mmlite.processor import Processor
 from mmlite.runs import CONFIG_FILE
 from mmlite.stages import Stage
@@ -346,6 +346,7 @@ def run(arguments: Sequence[str], *, callbacks: Sequence[Callback] = ()) -> MMLi
 
     Raises:
         ArgumentProblem: If the options or a file are wrong.
+        ValueError: If a row of the data is, or another process of the run has stopped.
     """
     quieten()
     given = ["--help" if a == "--help-all" else a for a in arguments]
@@ -359,6 +360,13 @@ def run(arguments: Sequence[str], *, callbacks: Sequence[Callback] = ()) -> MMLi
             board = tensorboard_command(done.trainer.default_root_dir)
             rank_zero_info(f"TensorBoard: {board}")
         return done
+    except RuntimeError as error:
+        if not lost_a_process(error):
+            raise
+        raise ValueError(
+            "another process of this run has stopped, so this one stops too; the other's message "
+            "says why, and --ckpt_path goes on from the last checkpoint"
+        ) from error
     except MisconfigurationException as error:
         text = " ".join(str(error).split())
         raise ArgumentProblem(f"trainer: {text}; change that key of trainer") from error
