@@ -30,6 +30,7 @@ NO_CLASS = re.compile(r"module '(?P<module>[^']+)' has no attribute '(?P<name>[^
 NO_MODULE = re.compile(r"No module named '(?P<name>[^']+)'")
 WRONG_KIND = re.compile(r"Import path (\S+) does not correspond to a subclass of (\w+)")
 NO_PATH_FORMAT = re.compile(r"Unexpected import path format: (.*)")
+NO_MAPPING = re.compile(r"Unable to load config (['\"])(.*)\1$")
 NO_PATH = re.compile(r"Expected a path but (.*) either not accessible or invalid")
 NO_FILE = re.compile(r"File does not exist: '([^']+)'")
 REQUIRED = re.compile(r"the following arguments are required: (.*)")
@@ -53,12 +54,14 @@ class Place:
         owner: Class path of what the next key is an argument of.
         filled: How many first arguments of `owner` the program fills in itself.
         subtypes: What the innermost list of alternatives allows.
+        parent: Class path of what the last key is an argument of.
     """
 
     path: str = ""
     owner: str = ""
     filled: int = 0
     subtypes: str = ""
+    parent: str = ""
 
     def key(self, name: str) -> str:
         """Return the path of a key below this place."""
@@ -134,7 +137,7 @@ def _walk(text: str) -> Iterator[tuple[Place, str]]:
             stack.pop()
         place = stack[-1][1]
         if match := PARSER_KEY.match(line):
-            below = Place(place.key(match[1]))
+            below = Place(place.key(match[1]), parent=place.owner)
             stack.append((indent, below))
             if match[2]:
                 yield below, match[2]
@@ -194,6 +197,12 @@ def _reason(line: str, place: Place, text: str, known: Known) -> tuple[int, str]
         return 4, f"{place.path}.class_path: {told}"
     if match := MISSING_KEY.search(line):
         return 4, f"{place.key(match[1])}: got nothing, allowed: a value; it has no default"
+    if match := NO_MAPPING.match(line):
+        names = argument_names(place.parent, place.path.rpartition(".")[2]) if place.parent else []
+        if not names:  # said again below, where the key is known
+            return 0, ""
+        where = naming_file(known.files, match[2])
+        return 4, not_a_mapping(place.path, f"{match[2]!r}{where}", names)
     if match := NO_PATH_FORMAT.match(line):
         return 3, f"{place.path}: got {match[1]!r}, allowed: the path of a YAML file or a class"
     if match := EXPECTED.match(line):
@@ -256,6 +265,13 @@ def _nearest_level(key: str, keys: Sequence[str]) -> tuple[str, str, list[str]]:
         if names:
             return parent, parts[depth], list(dict.fromkeys(names))
     return "", key, []
+
+
+def not_a_mapping(path: str, given: str, names: Sequence[str]) -> str:
+    """Say that a key holds no mapping, and which keys such a mapping has."""
+    return (
+        f"{path}: got {given}, allowed: a mapping of {', '.join(names)}; write KEY: VALUE below it"
+    )
 
 
 def _allowed(name: str, names: Sequence[str], path: str) -> str:

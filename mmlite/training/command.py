@@ -17,9 +17,10 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_info
 
-from mmlite.config.explain import Known, explain
+from mmlite.config.explain import Known, explain, not_a_mapping
 from mmlite.config.files import referenced_files
 from mmlite.config.problem import ArgumentProblem
+from mmlite.config.signatures import argument_names, wants_mapping
 from mmlite.parallel import leave_processes, lost_a_process
 from mmlite.processor import Processor
 from mmlite.runs import CONFIG_FILE
@@ -174,6 +175,9 @@ class MMLiteCLI(LightningCLI):
         Raises:
             ArgumentProblem: If a class refuses a value.
         """
+        config = self.config[self.subcommand] if self.subcommand else self.config
+        for target in ("processor", "model", "data"):
+            _check_mappings(target, config.get(target))
         try:
             super().instantiate_classes()
         except ValueError as error:
@@ -197,6 +201,24 @@ class MMLiteCLI(LightningCLI):
             callbacks: list[Callback] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
             callbacks += [record, *self.more_callbacks]
         return trainer
+
+
+def _check_mappings(path: str, given: Any) -> None:
+    """Stop where a mapping is wanted and another value given, which the parser lets through.
+
+    Raises:
+        ArgumentProblem: At the first such key.
+    """
+    owner = given.get("class_path") if isinstance(given, Namespace) else None
+    arguments = given.get("init_args") if isinstance(given, Namespace) else None
+    if owner is None or not isinstance(arguments, Namespace):
+        return
+    for name, value in vars(arguments).items():
+        key = f"{path}.init_args.{name}"
+        if wants_mapping(owner, name, value):
+            shown = "null" if value is None else value
+            raise ArgumentProblem(not_a_mapping(key, f"{shown}", argument_names(owner, name)))
+        _check_mappings(key, value)
 
 
 @contextmanager

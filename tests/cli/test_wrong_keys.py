@@ -87,6 +87,18 @@ def test_wrong_flag(flag, told, refused):
             "model.init_args.schedule: got key 'warmup_fractio' .*did you mean warmup_fraction?",
         ),
         (
+            "model:\n  init_args:\n    schedule: cosine\n",
+            r"model.init_args.schedule: got 'cosine' in .*given.yaml, allowed: a mapping of warmup_",
+        ),
+        (
+            "model:\n  init_args:\n    schedule: [0.1, 0.2]\n",
+            r"model.init_args.schedule: got \[0.1, 0.2\], allowed: a mapping of warmup_fraction, ",
+        ),
+        (
+            "data:\n  init_args:\n    budget: 3\n",
+            "data.init_args.budget: got 3, allowed: a mapping of batch_size, max_batch_tokens, ",
+        ),
+        (
             "model:\n  init_args:\n    optimizer:\n      class_path: torch.optim.AdamW\n"
             "      init_args: {lrr: 0.1}\n",
             "model.init_args.optimizer.init_args: got key 'lrr' .*allowed: lr, betas, .*mean lr?",
