@@ -6,6 +6,7 @@ RowProblem = Literal[
     "unreadable_image",
     "oversized_image",
     "wrong_placeholders",
+    "wrong_turns",
     "empty_answer",
     "too_long",
     "malformed",

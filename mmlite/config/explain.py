@@ -190,19 +190,12 @@ def _reason(line: str, place: Place, text: str, known: Known) -> tuple[int, str]
             group = match.groupdict().get("group")
             key = f"{group}.{match['key']}" if group else match["key"]
             return 5, _unknown_key(key, place, known)
-    if match := (NO_CLASS.match(line) or NO_MODULE.match(line)):
-        return 4, f"{place.path}.class_path: {class_hint(place.owner, kinds_in(text))}"
-    if match := WRONG_KIND.match(line):
-        told = class_hint(match[1], kinds_in(text), wrong_kind=match[2])
+    if told := _wrong_class(line, place, text):
         return 4, f"{place.path}.class_path: {told}"
     if match := MISSING_KEY.search(line):
         return 4, f"{place.key(match[1])}: got nothing, allowed: a value; it has no default"
     if match := NO_MAPPING.match(line):
-        names = argument_names(place.parent, place.path.rpartition(".")[2]) if place.parent else []
-        if not names:  # said again below, where the key is known
-            return 0, ""
-        where = naming_file(known.files, match[2])
-        return 4, not_a_mapping(place.path, f"{match[2]!r}{where}", names)
+        return _no_mapping(match[2], place, known)
     if match := NO_PATH_FORMAT.match(line):
         return 3, f"{place.path}: got {match[1]!r}, allowed: the path of a YAML file or a class"
     if match := EXPECTED.match(line):
@@ -211,6 +204,22 @@ def _reason(line: str, place: Place, text: str, known: Known) -> tuple[int, str]
         # Raised by a class of ours while it was built: it names its key itself.
         return 2, line if not place.path or ": got" in line else f"{place.path}: {line}"
     return 0, ""
+
+
+def _wrong_class(line: str, place: Place, text: str) -> str:
+    if NO_CLASS.match(line) or NO_MODULE.match(line):
+        return class_hint(place.owner, kinds_in(text))
+    if match := WRONG_KIND.match(line):
+        return class_hint(match[1], kinds_in(text), wrong_kind=match[2])
+    return ""
+
+
+def _no_mapping(given: str, place: Place, known: Known) -> tuple[int, str]:
+    names = argument_names(place.parent, place.path.rpartition(".")[2]) if place.parent else []
+    if not names:  # the next line says it again, and of which key
+        return 0, ""
+    where = naming_file(known.files, given)
+    return 4, not_a_mapping(place.path, f"{given!r}{where}", names)
 
 
 def _wrong_value(match: re.Match[str], place: Place, text: str, known: Known) -> tuple[int, str]:

@@ -88,7 +88,7 @@ def test_wrong_flag(flag, told, refused):
         ),
         (
             "model:\n  init_args:\n    schedule: cosine\n",
-            r"model.init_args.schedule: got 'cosine' in .*given.yaml, allowed: a mapping of warmup_",
+            r"model.init_args.schedule: got 'cosine' in .*given.yaml, allowed: a mapping of warmup",
         ),
         (
             "model:\n  init_args:\n    schedule: [0.1, 0.2]\n",
