@@ -107,8 +107,11 @@ def _whole_message(text: str, known: Known) -> str | None:
     if match := NO_FILE.search(text):
         return f"-c: got {near_file(match[1])}"
     if match := NO_PATH.search(text):
-        key = PARSER_KEY.search(text)
-        name = f"{key[1]}: " if key else ""
+        key = next(place.path for place, line in _walk(text) if NO_PATH.search(line))
+        if re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(?<!\.yaml)(?<!\.yml)", match[1]):
+            where = naming_file(known.files, match[1])
+            return f"{key}: {class_hint(match[1], kinds_in(text), where=where)}"
+        name = f"{key}: " if key else ""
         where = naming_file(known.files, match[1])
         told = "a path in a file is relative to that file"
         return f"{name}got {match[1]!r}{where}, but there is no such file; {told}"
@@ -130,7 +133,7 @@ def _whole_message(text: str, known: Known) -> str | None:
 def _walk(text: str) -> Iterator[tuple[Place, str]]:
     """Yield every line of a message with the place it speaks of."""
     stack: list[tuple[int, Place]] = [(-1, Place())]
-    for raw in text.splitlines():
+    for raw in filter(str.strip, text.splitlines()):
         line = raw.lstrip(" -")
         indent = len(raw) - len(line)
         while len(stack) > 1 and stack[-1][0] >= indent:

@@ -111,7 +111,7 @@ def classes_of(module: str, kind: type | None = None) -> list[str]:
     """Return the class paths a package offers, of a kind if one is given."""
     try:
         found = importlib.import_module(module)
-    except ImportError:
+    except (ImportError, ValueError):
         return []
     return [
         f"{module}.{name}"

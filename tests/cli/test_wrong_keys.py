@@ -87,6 +87,19 @@ def test_wrong_flag(flag, told, refused):
             "model.init_args.schedule: got key 'warmup_fractio' .*did you mean warmup_fraction?",
         ),
         (
+            "model: mmlite.stages.ExtractonTuning\n",
+            "model: got 'mmlite.stages.ExtractonTuning' in .*given.yaml, which does not exist, "
+            "allowed: mmlite.stages.BoxPre.*did you mean mmlite.stages.ExtractionTuning?",
+        ),
+        (
+            "data: data_modules.QAdata\n",
+            "data: got 'data_modules.QAdata' in .*, which .*did you mean data_modules.QAData?",
+        ),
+        (
+            "model:\n  init_args:\n    projector: mmlite.models.MLPProjecter\n",
+            "model.init_args.projector: got 'mmlite.models.MLPProjecter' in .*MLPProjector?",
+        ),
+        (
             "model:\n  init_args:\n    schedule: cosine\n",
             r"model.init_args.schedule: got 'cosine' in .*given.yaml, allowed: a mapping of warmup",
         ),
