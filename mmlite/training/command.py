@@ -21,6 +21,7 @@ from mmlite.config.explain import Known, explain, not_a_mapping
 from mmlite.config.files import referenced_files
 from mmlite.config.problem import ArgumentProblem
 from mmlite.config.signatures import argument_names, wants_mapping
+from mmlite.errors import writing
 from mmlite.parallel import leave_processes, lost_a_process
 from mmlite.processor import Processor
 from mmlite.runs import CONFIG_FILE
@@ -182,6 +183,10 @@ class MMLiteCLI(LightningCLI):
             super().instantiate_classes()
         except ValueError as error:
             raise ArgumentProblem(explain(str(error), Known())) from error
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        with writing(self.config[subcommand]["run"]):
+            super()._run_subcommand(subcommand)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer; the configuration is recorded like Lightning's own callback would.
