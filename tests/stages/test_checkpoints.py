@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed.checkpoint as dcp
 from real_folders import save_qwen
+from torch.distributed.checkpoint import state_dict_saver
 
 from mmlite.models import PretrainedLanguageModel
 from mmlite.stages.checkpoints import checkpoint_part
@@ -17,7 +17,7 @@ SHARD = "__0_0.distcp"
 @pytest.fixture
 def sharded(tmp_path) -> Path:
     state = {"model.language.weight": torch.arange(1000.0), "model.projector.weight": torch.ones(2)}
-    dcp.save({"state_dict": state}, checkpoint_id=tmp_path / "last.ckpt", no_dist=True)
+    state_dict_saver.save({"state_dict": state}, checkpoint_id=tmp_path / "last.ckpt", no_dist=True)
     return tmp_path / "last.ckpt"
 
 

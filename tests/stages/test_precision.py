@@ -1,6 +1,10 @@
 """Precisions of the trainer: batches and weights are converted, positions stay exact."""
 
+# pyright: reportGeneralTypeIssues=false, reportAttributeAccessIssue=false
+# A stage is watched from inside; modules have the parts that are asked for.
+
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -20,14 +24,14 @@ class Watched(ExtractionTuning):
     """Keeps the batches it learns from."""
 
     def loss(self, batch: Batch):
-        self.seen = batch
+        self.seen: Any = batch
         return super().loss(batch)
 
 
 def fit(folder, *, precision, processor=None, fused=False, clip=None, **arguments):
     seed_everything(0)
     make = partial(AdamW, lr=0.01, fused=fused)
-    stage = tiny_stage(Watched, processor=processor or tiny_processor(), optimizer=make)
+    stage: Any = tiny_stage(Watched, processor=processor or tiny_processor(), optimizer=make)
     data = TinyData(stage.processor, number=24, batch_size=8)
     settings = {"max_steps": 3, "limit_val_batches": 1, **arguments}
     trainer = tiny_trainer(folder, precision=precision, gradient_clip_val=clip, **settings)
