@@ -27,6 +27,7 @@ class BadRows:
         unreadable_image: An image file is missing, broken, or no image.
         oversized_image: An image has more pixels than may be opened.
         wrong_placeholders: Other than one `<image>` for each image, or one where none may be.
+        wrong_turns: User and assistant do not speak in turn, or the assistant speaks first.
         empty_answer: A turn that is to be learnt says nothing.
         too_long: More tokens than `processor.max_tokens`.
         malformed: Anything else, such as broken JSON or a missing field.
@@ -37,6 +38,7 @@ class BadRows:
     unreadable_image: Action = "fail"
     oversized_image: Action = "fail"
     wrong_placeholders: Action = "fail"
+    wrong_turns: Action = "fail"
     empty_answer: Action = "fail"
     too_long: Action = "fail"
     malformed: Action = "fail"

@@ -1,5 +1,6 @@
 """Batch: what the processor hands to a model, a plain dataclass of tensors."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -48,11 +49,19 @@ class Batch:
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "Batch":
         """Move every tensor; Lightning calls this instead of looking into the records."""
-        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+        return self.map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> "Batch":
         """Pin every tensor; the data loader calls this when asked to."""
-        return self._map(lambda tensor: tensor.pin_memory())
+        return self.map(lambda tensor: tensor.pin_memory())
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        """Change every tensor, whatever its type; records stay as they are."""
+        names = ["input_ids", "labels", "attention_mask", "pixels", "features", "tile_order"]
+        changed = {name: change(getattr(self, name)) for name in names}
+        if self.position_ids is not None:
+            changed["position_ids"] = change(self.position_ids)
+        return replace(self, **changed)
 
     def with_features(self, encoded: Float[Tensor, "pixel_tile patch vision_dim"]) -> "Batch":
         """Return the batch with its pixels replaced by their vision features."""
@@ -75,10 +84,3 @@ class Batch:
         if self.position_ids is None:
             return len(self.input_ids)
         return int((self.attention_mask & (self.position_ids == 0)).sum())
-
-    def _map(self, change) -> "Batch":  # noqa: ANN001
-        names = ["input_ids", "labels", "attention_mask", "pixels", "features", "tile_order"]
-        changed = {name: change(getattr(self, name)) for name in names}
-        if self.position_ids is not None:
-            changed["position_ids"] = change(self.position_ids)
-        return replace(self, **changed)

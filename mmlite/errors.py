@@ -1,11 +1,16 @@
-"""RowError: what is wrong with one row of data, and of which kind, so that a policy can tell."""
+"""RowError: what is wrong with a row of data, by kind; which file a full disk did not take."""
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal, Self
 
 RowProblem = Literal[
     "unreadable_image",
     "oversized_image",
     "wrong_placeholders",
+    "wrong_turns",
     "empty_answer",
     "too_long",
     "malformed",
@@ -34,3 +39,24 @@ class RowError(ValueError):
             error: What went wrong there; one without a kind is of a malformed row.
         """
         return cls(f"{place}: {error}", getattr(error, "problem", "malformed"))
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Let a full disk name the file, or the folder, that could not be written.
+
+    What is raised by a write knows no name; libraries raise errors of their own for it.
+
+    Args:
+        path: What is written; an inner `writing` comes first.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            error.filename = str(path)
+        raise
+    except Exception as error:
+        if f"os error {errno.ENOSPC}" not in str(error):
+            raise
+        raise OSError(errno.ENOSPC, "No space left on device", str(path)) from error

@@ -14,6 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mmlite.errors import writing
+
 SHARD_TILES = 1024
 """Tiles per file on disk."""
 
@@ -96,7 +98,8 @@ class FeatureCache:
         keys = list(self._pending)
         stacked = torch.stack([self._pending[key] for key in keys]).contiguous()
         temporary = place / f".{name}.part"
-        save_file({"features": stacked}, temporary, metadata={"keys": " ".join(keys)})
+        with writing(place / name):
+            save_file({"features": stacked}, temporary, metadata={"keys": " ".join(keys)})
         os.replace(temporary, place / name)
         self._read.add(place / name)
         self._pending.clear()

@@ -3,8 +3,9 @@
 Positions start at 0 with every example. Language models of transformers see from positions that
 start again, given without an attention mask, where one example ends and the next begins: with
 `sdpa` and `eager` attention they mask what lies in other examples, with `flex_attention` they skip
-such blocks, with `flash_attention_2` they call its variable-length kernel. Padding at the end of a
-row is an example of its own that nobody learns from.
+such blocks, with `flash_attention_2` they call its variable-length kernel, if a batch is one
+row (language models refuse more). Padding at the end of a row is an example of its own that nobody
+learns from.
 """
 
 from collections.abc import Sequence

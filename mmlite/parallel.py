@@ -4,6 +4,7 @@ Data parallel training with sharded parameters (`torch.distributed.fsdp.fully_sh
 Lightning's ModelParallelStrategy. Models stay single-device; this is applied to them last.
 """
 
+import re
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
@@ -118,6 +119,20 @@ def sum_over_processes(value: torch.Tensor) -> torch.Tensor:
         value = value.clone()
         dist.all_reduce(value)
     return value
+
+
+_LOST = re.compile(
+    r"gloo/|connection (was )?(closed|reset|refused)|broken pipe|remote process exited"
+    r"|nccl (communicator was aborted|error)|process ?group.* (abort|timeout|timed out)",
+    re.IGNORECASE,
+)
+
+
+def lost_a_process(error: BaseException) -> bool:
+    """Whether an error came from waiting for a process of this run that has stopped."""
+    if world_size() == 1 or not isinstance(error, RuntimeError):
+        return False
+    return isinstance(error, dist.DistError) or _LOST.search(str(error)) is not None
 
 
 def leave_processes() -> None:

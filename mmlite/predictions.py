@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from mmlite.errors import writing
 from mmlite.records import Prediction
 
 
@@ -14,8 +15,9 @@ def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     lines = (json.dumps(p.to_json(), ensure_ascii=False) for p in predictions)
     try:
-        part.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        os.replace(part, path)
+        with writing(path):
+            part.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+            os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
 

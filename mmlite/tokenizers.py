@@ -1,7 +1,6 @@
 """Tokenizers: published ones, and word-level ones for small worlds."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders
 from tokenizers.models import WordLevel
@@ -9,6 +8,7 @@ from tokenizers.normalizers import Lowercase
 from tokenizers.pre_tokenizers import Split
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from mmlite.hub import locate
 from mmlite.microworld.knowledge import Knowledge
 from mmlite.microworld.vocabulary import PUNCTUATION, words
 from mmlite.nlvr.vocabulary import VOCABULARY
@@ -86,13 +86,14 @@ def pretrained_tokenizer(
     Raises:
         ValueError: If there is no tokenizer of that name.
     """
-    is_folder = Path(name).is_dir()
     allowed = "allowed: a local folder with the files of a tokenizer, or a Hugging Face name"
-    if name.startswith((".", "/")) and not is_folder:
-        raise ValueError(f"tokenizer.name: got {name!r}, but there is no such folder; {allowed}")
+    found = locate(name, key="tokenizer.name", file="tokenizer_config.json", revision=revision)
     try:
         tokenizer = AutoTokenizer.from_pretrained(
-            name, trust_remote_code=False, local_files_only=is_folder, revision=revision
+            found.name,
+            trust_remote_code=False,
+            local_files_only=found.is_local,
+            revision=revision,
         )
     except (OSError, ValueError, KeyError) as error:
         text = " ".join(str(error).split())

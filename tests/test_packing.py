@@ -3,6 +3,7 @@
 import pytest
 import torch
 from tiny import png, tiny_language, tiny_processor, tiny_projector, tiny_vision
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from mmlite.batch import IGNORE_INDEX
 from mmlite.losses import token_loss
@@ -81,6 +82,34 @@ def test_packed_losses_are_those_of_each_example_alone(language, sizes):
     packed = pack(processor.collate(examples), sizes, pad_id=processor.pad_id)
     assert len(packed.input_ids) == len(sizes)
     torch.testing.assert_close(losses(model, packed), alone, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("attention", ["flash_attention_2", "flash_attention_3"])
+def test_several_packed_rows_are_refused_with_flash_attention(attention):
+    processor = tiny_processor()
+    model = tiny_model(processor)
+    model.language.model.config._attn_implementation = attention  # its kernels need not be there
+    together = processor.collate(rows(processor))
+    packed = pack(together, (2, 3), pad_id=processor.pad_id)
+    with pytest.raises(ValueError, match=rf"2 packed rows with .*{attention}.*_size 1"):
+        model(packed)
+    model.language.model.config._attn_implementation = "sdpa"
+    model(packed)
+
+
+def test_one_packed_row_passes_on_to_flash_attention(monkeypatch):
+    processor = tiny_processor()
+    model = tiny_model(processor)
+    seen = []
+
+    def attend(module, query, key, value, mask, **arguments):
+        seen.append((len(query), mask))
+        return query.transpose(1, 2), None
+
+    monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS._global_mapping, "flash_attention_2", attend)
+    model.language.model.config._attn_implementation = "flash_attention_2"
+    model(pack(processor.collate(rows(processor)), (5,), pad_id=processor.pad_id))
+    assert seen == [(1, None)] * 2
 
 
 def test_packed_gradients_are_those_of_the_padded_batch():

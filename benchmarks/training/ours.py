@@ -104,11 +104,7 @@ class Watch(Callback):
 
 def adamw(groups: Iterable[Any], *, lr: float, fused: bool) -> AdamW:
     """Return the optimizer of all ways."""
-    optimizer = AdamW(groups, lr=lr, weight_decay=0.0, fused=fused)
-    # Lightning does not clip gradients that a fused optimizer might have to unscale. Those of
-    # bfloat16 have no scale.
-    optimizer._step_supports_amp_scaling = False  # pyright: ignore[reportAttributeAccessIssue]
-    return optimizer
+    return AdamW(groups, lr=lr, weight_decay=0.0, fused=fused)
 
 
 def build_stage(

@@ -40,7 +40,8 @@ def read_turns(value: Any) -> list[Turn]:
     if not spoken or len(spoken) % 2 or spoken != ["user", "assistant"] * (len(spoken) // 2):
         raise RowError(
             f"conversations: got turns of {', '.join(roles)}, allowed: user and assistant in "
-            "turn, the assistant last, after at most one system turn"
+            "turn, the assistant last, after at most one system turn",
+            "wrong_turns",
         )
     return turns
 

@@ -34,6 +34,9 @@ class LLaVA(Source):
     other placeholders stay where they are. A record of `mmlite world --export` is read back as
     the Example it was made of.
 
+    A conversation that the assistant begins is a bad row (`data.bad_rows.wrong_turns`), since
+    nothing says what it answers.
+
     A JSON file is a list and is loaded once; a JSON-lines file (`.jsonl`) is read line by line
     when its rows are needed. Rows are checked when they are read, images for being there only.
 
@@ -144,7 +147,7 @@ class LLaVA(Source):
 def _open_list(path: Path) -> tuple[int, Callable[[int], Any]]:
     """Return the number of records of a JSON list, and how to get one."""
     try:
-        records = json.loads(path.read_text(encoding="utf-8"))
+        records = json.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise ValueError(
             f"{path}: got invalid JSON ({error}), allowed: a JSON list; a file with one record a "

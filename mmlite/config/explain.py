@@ -30,6 +30,7 @@ NO_CLASS = re.compile(r"module '(?P<module>[^']+)' has no attribute '(?P<name>[^
 NO_MODULE = re.compile(r"No module named '(?P<name>[^']+)'")
 WRONG_KIND = re.compile(r"Import path (\S+) does not correspond to a subclass of (\w+)")
 NO_PATH_FORMAT = re.compile(r"Unexpected import path format: (.*)")
+NO_MAPPING = re.compile(r"Unable to load config (['\"])(.*)\1$")
 NO_PATH = re.compile(r"Expected a path but (.*) either not accessible or invalid")
 NO_FILE = re.compile(r"File does not exist: '([^']+)'")
 REQUIRED = re.compile(r"the following arguments are required: (.*)")
@@ -53,12 +54,14 @@ class Place:
         owner: Class path of what the next key is an argument of.
         filled: How many first arguments of `owner` the program fills in itself.
         subtypes: What the innermost list of alternatives allows.
+        parent: Class path of what the last key is an argument of.
     """
 
     path: str = ""
     owner: str = ""
     filled: int = 0
     subtypes: str = ""
+    parent: str = ""
 
     def key(self, name: str) -> str:
         """Return the path of a key below this place."""
@@ -104,8 +107,11 @@ def _whole_message(text: str, known: Known) -> str | None:
     if match := NO_FILE.search(text):
         return f"-c: got {near_file(match[1])}"
     if match := NO_PATH.search(text):
-        key = PARSER_KEY.search(text)
-        name = f"{key[1]}: " if key else ""
+        key = next(place.path for place, line in _walk(text) if NO_PATH.search(line))
+        if re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(?<!\.yaml)(?<!\.yml)", match[1]):
+            where = naming_file(known.files, match[1])
+            return f"{key}: {class_hint(match[1], kinds_in(text), where=where)}"
+        name = f"{key}: " if key else ""
         where = naming_file(known.files, match[1])
         told = "a path in a file is relative to that file"
         return f"{name}got {match[1]!r}{where}, but there is no such file; {told}"
@@ -127,14 +133,14 @@ def _whole_message(text: str, known: Known) -> str | None:
 def _walk(text: str) -> Iterator[tuple[Place, str]]:
     """Yield every line of a message with the place it speaks of."""
     stack: list[tuple[int, Place]] = [(-1, Place())]
-    for raw in text.splitlines():
+    for raw in filter(str.strip, text.splitlines()):
         line = raw.lstrip(" -")
         indent = len(raw) - len(line)
         while len(stack) > 1 and stack[-1][0] >= indent:
             stack.pop()
         place = stack[-1][1]
         if match := PARSER_KEY.match(line):
-            below = Place(place.key(match[1]))
+            below = Place(place.key(match[1]), parent=place.owner)
             stack.append((indent, below))
             if match[2]:
                 yield below, match[2]
@@ -187,13 +193,12 @@ def _reason(line: str, place: Place, text: str, known: Known) -> tuple[int, str]
             group = match.groupdict().get("group")
             key = f"{group}.{match['key']}" if group else match["key"]
             return 5, _unknown_key(key, place, known)
-    if match := (NO_CLASS.match(line) or NO_MODULE.match(line)):
-        return 4, f"{place.path}.class_path: {class_hint(place.owner, kinds_in(text))}"
-    if match := WRONG_KIND.match(line):
-        told = class_hint(match[1], kinds_in(text), wrong_kind=match[2])
+    if told := _wrong_class(line, place, text):
         return 4, f"{place.path}.class_path: {told}"
     if match := MISSING_KEY.search(line):
         return 4, f"{place.key(match[1])}: got nothing, allowed: a value; it has no default"
+    if match := NO_MAPPING.match(line):
+        return _no_mapping(match[2], place, known)
     if match := NO_PATH_FORMAT.match(line):
         return 3, f"{place.path}: got {match[1]!r}, allowed: the path of a YAML file or a class"
     if match := EXPECTED.match(line):
@@ -202,6 +207,22 @@ def _reason(line: str, place: Place, text: str, known: Known) -> tuple[int, str]
         # Raised by a class of ours while it was built: it names its key itself.
         return 2, line if not place.path or ": got" in line else f"{place.path}: {line}"
     return 0, ""
+
+
+def _wrong_class(line: str, place: Place, text: str) -> str:
+    if NO_CLASS.match(line) or NO_MODULE.match(line):
+        return class_hint(place.owner, kinds_in(text))
+    if match := WRONG_KIND.match(line):
+        return class_hint(match[1], kinds_in(text), wrong_kind=match[2])
+    return ""
+
+
+def _no_mapping(given: str, place: Place, known: Known) -> tuple[int, str]:
+    names = argument_names(place.parent, place.path.rpartition(".")[2]) if place.parent else []
+    if not names:  # the next line says it again, and of which key
+        return 0, ""
+    where = naming_file(known.files, given)
+    return 4, not_a_mapping(place.path, f"{given!r}{where}", names)
 
 
 def _wrong_value(match: re.Match[str], place: Place, text: str, known: Known) -> tuple[int, str]:
@@ -256,6 +277,13 @@ def _nearest_level(key: str, keys: Sequence[str]) -> tuple[str, str, list[str]]:
         if names:
             return parent, parts[depth], list(dict.fromkeys(names))
     return "", key, []
+
+
+def not_a_mapping(path: str, given: str, names: Sequence[str]) -> str:
+    """Say that a key holds no mapping, and which keys such a mapping has."""
+    return (
+        f"{path}: got {given}, allowed: a mapping of {', '.join(names)}; write KEY: VALUE below it"
+    )
 
 
 def _allowed(name: str, names: Sequence[str], path: str) -> str:

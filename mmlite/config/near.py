@@ -68,13 +68,16 @@ def first_broken_yaml(files: Sequence[Path]) -> str | None:
     return None
 
 
-def class_hint(class_path: str, kinds: Sequence[type], *, wrong_kind: str = "") -> str:
+def class_hint(
+    class_path: str, kinds: Sequence[type], *, wrong_kind: str = "", where: str = ""
+) -> str:
     """Say what is wrong with a class path and what could stand there.
 
     Args:
         class_path: As given.
         kinds: Classes of which a subclass would fit, likeliest first.
         wrong_kind: Name of the kind that the class, which exists, is not.
+        where: In which file it stands, as `naming_file` says it.
     """
     kind = next((k for k in kinds if k.__name__ == wrong_kind), None) if wrong_kind else None
     kind = kind or next(iter(kinds), None)
@@ -85,10 +88,17 @@ def class_hint(class_path: str, kinds: Sequence[type], *, wrong_kind: str = "") 
     if not offered and kind is not None:
         offered = _beside(kind)
     reason = f"which is no {wrong_kind}" if wrong_kind else "which does not exist"
-    near = did_you_mean(class_path, offered)
+    near = did_you_mean(class_path, offered) or _like_named(class_path, offered)
     listed = ", ".join(offered[:MAX_CLASSES]) + (", ..." if len(offered) > MAX_CLASSES else "")
     allowed = f", allowed: {listed}" if listed else ""
-    return f"got {class_path!r}, {reason}{allowed}{near or '; correct the class path'}"
+    return f"got {class_path!r}{where}, {reason}{allowed}{near or '; correct the class path'}"
+
+
+def _like_named(class_path: str, offered: Sequence[str]) -> str:
+    """Return a hint at a class whose last name is like the one given."""
+    names = {path.rpartition(".")[2]: path for path in offered}
+    near = difflib.get_close_matches(class_path.rpartition(".")[2], names, n=1)
+    return f"; did you mean {names[near[0]]}?" if near else ""
 
 
 def _beside(kind: type) -> list[str]:

@@ -4,9 +4,12 @@ import dataclasses
 import importlib
 import inspect
 import re
+import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
+
+from jsonargparse import Namespace
 
 GIVEN_BY_THE_PROGRAM = {"self", "processor", "params"}
 """Arguments that are never written in YAML."""
@@ -68,6 +71,28 @@ def _annotation(found: Any, name: str) -> Any | None:
     return next((option for option in options if dataclasses.is_dataclass(option)), None)
 
 
+def wants_mapping(class_path: str, name: str, value: Any) -> bool:
+    """Whether an argument of a class is a dataclass and this value is no mapping of its keys.
+
+    Args:
+        class_path: The class.
+        name: Of the argument.
+        value: As it was parsed.
+    """
+    if isinstance(value, Mapping | Namespace):
+        return False
+    found = resolve(class_path)
+    target = found.__init__ if inspect.isclass(found) else found
+    try:
+        hint = typing.get_type_hints(target).get(name)
+    except (TypeError, NameError):
+        return False
+    options = {hint, *(typing.get_args(hint) if isinstance(hint, types.UnionType) else ())}
+    if value is None:
+        return dataclasses.is_dataclass(hint)
+    return any(dataclasses.is_dataclass(option) for option in options)
+
+
 def kinds_in(text: str) -> list[type]:
     """Return the classes a parser's message names as what would fit, innermost first."""
     names = re.findall(r"Subtypes: \[(.*)\]$", text, re.MULTILINE)
@@ -86,7 +111,7 @@ def classes_of(module: str, kind: type | None = None) -> list[str]:
     """Return the class paths a package offers, of a kind if one is given."""
     try:
         found = importlib.import_module(module)
-    except ImportError:
+    except (ImportError, ValueError):
         return []
     return [
         f"{module}.{name}"

@@ -131,7 +131,9 @@ def _bytes_of(ref: ImageRef) -> bytes:
 
 def _unreadable(name: str, error: Exception) -> RowError:
     is_bomb = isinstance(error, Image.DecompressionBombError)
+    # Of bytes, Pillow names the object that holds them.
+    reason = "no image" if isinstance(error, UnidentifiedImageError) else error
     return RowError(
-        f"image {name}: cannot be read ({error}); replace the file or drop its row",
+        f"image {name}: cannot be read ({reason}); replace the file or drop its row",
         "oversized_image" if is_bomb else "unreadable_image",
     )

@@ -1,13 +1,10 @@
 """Any causal language model of transformers as a reasoner, through our own decoding engine."""
 
-from typing import Any
-
-from transformers import AutoConfig
-
 from mmlite.chat import TokenizerTemplate
 from mmlite.generation import Decoding, Engine
 from mmlite.interop.models import PublishedModel, check_name, find_device
 from mmlite.models import PretrainedLanguageModel, VisionLanguageModel
+from mmlite.models.published_language import published_dtype
 from mmlite.processor import Processor
 from mmlite.tokenizers import pretrained_tokenizer
 
@@ -57,16 +54,10 @@ class CausalModel(PublishedModel):
         """Load model and tokenizer."""
         tokenizer = pretrained_tokenizer(self.name)
         processor = Processor(tokenizer, chat=self.chat, max_tokens=self.max_tokens)
-        dtype = self.dtype if self.dtype != "auto" else _published_dtype(self.name)
+        dtype = self.dtype if self.dtype != "auto" else published_dtype(self.name)
         language = PretrainedLanguageModel(
             processor.vocabulary_size, self.name, dtype=dtype, attention=self.attention
         )
         model = VisionLanguageModel(language, image_token_id=processor.image_token_id)
         model = model.to(find_device(self.device)).eval()
         return Engine(model, processor, max_batch_tokens=self.max_batch_tokens)
-
-
-def _published_dtype(name: str) -> str:
-    """Return the type a model was published in; float32 where its configuration does not say."""
-    config: Any = AutoConfig.from_pretrained(name, trust_remote_code=False)
-    return str(config.dtype or "float32").removeprefix("torch.")

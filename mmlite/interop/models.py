@@ -1,7 +1,6 @@
 """Models somebody published, named in a study's YAML to play a role beside our own."""
 
 from abc import ABC, abstractmethod
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,6 +8,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from mmlite.generation import Decoding
+from mmlite.hub import check_folder, locate
 from mmlite.interop.image_text import ImageTextEngine
 from mmlite.models.fingerprint import weights_fingerprint
 from mmlite.systems import PerceptionStore, StoredEngine
@@ -79,15 +79,19 @@ class ImageTextModel(PublishedModel):
 
     def build(self) -> ImageTextEngine:
         """Load model and processor."""
+        name, is_local = locate(self.name, key="model")
         try:
             model: Any = AutoModelForImageTextToText.from_pretrained(
-                self.name,
+                name,
                 dtype=self.dtype if self.dtype == "auto" else getattr(torch, self.dtype),
                 attn_implementation=self.attention,
                 use_safetensors=True,
                 trust_remote_code=False,
+                local_files_only=is_local,
             )
-            processor = AutoProcessor.from_pretrained(self.name, trust_remote_code=False)
+            processor = AutoProcessor.from_pretrained(
+                name, trust_remote_code=False, local_files_only=is_local
+            )
         except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
             raise ValueError(
                 f"model: got {self.name!r}, which cannot be loaded ({error}); allowed: a local "
@@ -110,11 +114,10 @@ def check_name(name: str, dtype: str) -> None:
         ValueError: If there is no such folder or type.
     """
     problems = []
-    if name.startswith((".", "/", "~")) and not Path(name).is_dir():
-        problems.append(
-            f"name: got {name!r}, but there is no such folder; allowed: a local folder or a "
-            "Hugging Face name"
-        )
+    try:
+        check_folder(name, key="name")
+    except ValueError as error:
+        problems.append(str(error))
     if dtype not in DTYPES:
         problems.append(f"dtype: got {dtype!r}, allowed: {', '.join(DTYPES)}")
     if problems:

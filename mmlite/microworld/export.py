@@ -91,7 +91,12 @@ def export_world(
         Records by split and file.
     """
     folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(
+            f"export: got {str(folder)!r}, which is a file, allowed: a new or an empty folder; "
+            "name another one"
+        )
+    if folder.exists() and any(folder.iterdir()):
         raise ValueError(
             f"export: got {str(folder)!r}, which is not empty, allowed: a new or an empty folder; "
             "name another one or remove it first"

@@ -102,7 +102,19 @@ class WorldConfig:
         known = {f.name for f in fields(cls)}
         if unknown := sorted(set(value) - known):
             raise ValueError(f"world: got {unknown}, allowed: {', '.join(sorted(known))}")
+        problems = [
+            f"{f.name}: got {value[f.name]!r}, allowed: {'a whole number' if whole else 'a number'}"
+            for f in fields(cls)
+            if f.name in value
+            and not _is_number(value[f.name], whole=(whole := isinstance(f.default, int)))
+        ]
+        if problems:
+            raise ValueError("world: " + "; ".join(problems))
         return cls(**value)
+
+
+def _is_number(value: Any, *, whole: bool) -> bool:
+    return isinstance(value, int if whole else int | float) and not isinstance(value, bool)
 
 
 @cache

@@ -3,16 +3,19 @@
 from abc import ABC
 from collections.abc import Mapping
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
-from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, Cache, PreTrainedModel
+from transformers import Cache, PreTrainedModel
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
+from mmlite.models.published_language import (
+    new_language_model,
+    read_language_model,
+    shape_language_model,
+)
 from mmlite.models.quantization import num_weights
 from mmlite.models.weightless import is_weightless
 
@@ -69,7 +72,12 @@ class LanguageModel(nn.Module, ABC):
             position_ids: Place of each token; where they start again, another example begins,
                 which sees nothing of those before it. None counts from the first token.
             cache: Keys and values of earlier tokens, when text is written.
+
+        Raises:
+            ValueError: If its attention cannot do that.
         """
+        is_packed = attention_mask is None and position_ids is not None
+        self._check_use(embeddings, is_packed=is_packed)
         body = self.model.base_model
         output = body(
             inputs_embeds=embeddings,
@@ -79,6 +87,25 @@ class LanguageModel(nn.Module, ABC):
             use_cache=cache is not None,
         )
         return output.last_hidden_state
+
+    def _check_use(
+        self, embeddings: Float[Tensor, "batch token text_dim"], *, is_packed: bool
+    ) -> None:
+        attention = str(self.model.config._attn_implementation)
+        if is_packed and len(embeddings) > 1 and attention.startswith("flash"):
+            # transformers lets it through, and examples of several rows see each other.
+            raise ValueError(
+                f"data.init_args.budget: got batches of {len(embeddings)} packed rows with "
+                f"language.attention {attention}, which tells examples apart in a batch of one row "
+                "alone, allowed: batch_size 1 with a larger pack_tokens; or attention sdpa, eager "
+                "or flex_attention"
+            )
+        is_learnt = torch.is_grad_enabled() and embeddings.device.type == "cpu"
+        if is_learnt and attention == "flex_attention":
+            raise ValueError(
+                "language.attention: got flex_attention on the CPU, which makes no gradients "
+                "there, allowed: sdpa or eager; or trainer.accelerator gpu"
+            )
 
     @property
     def head(self) -> nn.Module:
@@ -117,8 +144,9 @@ class NewLanguageModel(LanguageModel):
             )
         _check_fields(model_type, config or {})
         _check_attention(attention)
-        built = AutoConfig.for_model(model_type, vocab_size=vocabulary_size, **(config or {}))
-        self.model = AutoModelForCausalLM.from_config(built, attn_implementation=attention)
+        self.model = new_language_model(
+            model_type, config or {}, vocabulary_size=vocabulary_size, attention=attention
+        )
 
 
 class PretrainedLanguageModel(LanguageModel):
@@ -147,41 +175,14 @@ class PretrainedLanguageModel(LanguageModel):
         revision: str | None = None,
     ) -> None:
         super().__init__()
-        is_folder = Path(name).is_dir()
-        if name.startswith((".", "/")) and not is_folder:
-            raise ValueError(
-                f"language.name: got {name!r}, but there is no such folder; allowed: a local "
-                "folder with config.json and safetensors, or a Hugging Face name"
-            )
         if dtype not in DTYPES:
             raise ValueError(f"language.dtype: got {dtype!r}, allowed: {', '.join(DTYPES)}")
         _check_attention(attention)
-        try:
-            if is_weightless():
-                self.model = _of_shape(name, vocabulary_size, dtype=dtype, attention=attention)
-                return
-            read: Any = AutoModelForCausalLM.from_pretrained(
-                name,
-                dtype=getattr(torch, dtype),
-                attn_implementation=attention,
-                use_safetensors=True,
-                trust_remote_code=False,
-                local_files_only=is_folder,
-                revision=revision,
-                output_loading_info=True,
-            )
-            self.model, told = read
-        except (OSError, SafetensorError, ImportError) as error:
-            raise ValueError(
-                f"language.name: got {name!r}, which cannot be loaded ({error}); allowed: a local "
-                "folder with config.json and safetensors, or a Hugging Face name"
-            ) from error
-        if missing := sorted(told["missing_keys"]):
-            raise ValueError(
-                f"language.name: got {name!r}, whose files lack {len(missing)} of the model's "
-                f"weights, such as {', '.join(missing[:3])}; allowed: all of them; get the "
-                "checkpoint again, or correct its config.json"
-            )
+        settings = {"dtype": dtype, "attention": attention, "revision": revision}
+        if is_weightless():
+            self.model = shape_language_model(name, vocabulary_size, **settings)
+            return
+        self.model = read_language_model(name, **settings)
         if vocabulary_size > self.table.shape[0]:
             self._grow(vocabulary_size)
 
@@ -200,15 +201,6 @@ class PretrainedLanguageModel(LanguageModel):
 def _check_attention(attention: str) -> None:
     if attention not in ATTENTIONS:
         raise ValueError(f"language.attention: got {attention!r}, allowed: {', '.join(ATTENTIONS)}")
-
-
-def _of_shape(name: str, vocabulary_size: int, *, dtype: str, attention: str) -> PreTrainedModel:
-    """Build a published model from its configuration alone."""
-    config = AutoConfig.from_pretrained(name, trust_remote_code=False)
-    config.vocab_size = max(config.vocab_size, vocabulary_size)
-    return AutoModelForCausalLM.from_config(
-        config, dtype=getattr(torch, dtype), attn_implementation=attention
-    )
 
 
 def _check_fields(model_type: str, config: Mapping[str, Any]) -> None:

@@ -12,6 +12,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from mmlite.hub import check_folder, locate
+
 _log = logging.getLogger(__name__)
 
 _SOURCES = ("hf-hub:", "local-dir:")
@@ -30,6 +32,7 @@ def create_encoder(
     Raises:
         ValueError: If there is no such model, or its weights cannot be had.
     """
+    check_folder(model_name.removeprefix("local-dir:"), key="vision.model_name")
     if Path(model_name).is_dir():
         model_name = f"local-dir:{model_name}"
     if not model_name.startswith(_SOURCES) and not timm.is_model(model_name):
@@ -39,6 +42,7 @@ def create_encoder(
             f"(timm.list_models()), such as {', '.join(near) or 'vit_tiny_patch16_224'}; or "
             "hf-hub:NAME, or a local folder with config.json and model.safetensors"
         )
+    _check_reachable(model_name, pretrained=pretrained)
     args = {"num_classes": 0, **model_args}
     try:
         return timm.create_model(model_name, pretrained=pretrained, **args)
@@ -49,6 +53,17 @@ def create_encoder(
             "allowed: arguments that the model takes, and weights that are on disk or can be "
             "downloaded; a local file goes into vision.weights"
         ) from error
+
+
+def _check_reachable(model_name: str, *, pretrained: bool) -> None:
+    """Stop where the files of a model are on the hub alone, and the hub cannot be reached."""
+    source, _, of_hub = model_name.partition("hf-hub:")
+    if of_hub and not source:
+        locate(of_hub.partition("@")[0], key="vision.model_name")
+    elif pretrained and timm.is_model(model_name):
+        known = getattr(timm.get_pretrained_cfg(model_name), "hf_hub_id", None)
+        if known:
+            locate(known, key="vision.model_name", file="model.safetensors")
 
 
 def load_encoder(encoder: nn.Module, path: str) -> None:

@@ -109,6 +109,6 @@ def _names(file: Path) -> list[str]:
 
 def _unreadable(file: Path, error: Exception) -> ValueError:
     return ValueError(
-        f"init_from: {file} cannot be read ({error}), allowed: safetensors; download or write it "
-        "again"
+        f"init_from: {file} cannot be read ({error}), allowed: a whole safetensors file; download "
+        "or write it again, or remove it from init_from"
     )

@@ -38,6 +38,7 @@ from mmlite.stages.adapter_files import find_adapter
 from mmlite.stages.adapters import PartAdapters
 from mmlite.stages.answers import Answered, answer, prediction
 from mmlite.stages.checkpoints import is_checkpoint
+from mmlite.stages.precision import prepare
 from mmlite.stages.report import PartRow, part_rows, part_table
 from mmlite.stages.speed import Speed
 from mmlite.stages.weights import WEIGHTS_FILE, full_state, load_part, save_weights
@@ -164,6 +165,10 @@ class Stage(LightningModule, ABC):
         return {name: part for name, part in self.built.named_children() if part is not None}
 
     @final
+    def setup(self, stage: str) -> None:
+        prepare(self.trainer.precision_plugin, is_trained=stage == "fit")
+
+    @final
     def configure_model(self) -> None:
         if self.model is not None:
             return
@@ -183,6 +188,8 @@ class Stage(LightningModule, ABC):
         self.adapters.add(self.parts, is_sharded=self._is_sharded(), precision=precision)
         if self.finished is not None:
             self.restore(self.finished)
+        if self._trainer is not None:  # now: types are reported and features cached as they are
+            self.trainer.precision_plugin.convert_module(self.model)
         self._freeze()
         self.part_rows = part_rows(self.parts, self.trainable)
         rank_zero_info(part_table(self.part_rows))

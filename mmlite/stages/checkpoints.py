@@ -22,6 +22,12 @@ _PREFIX = "model."
 """Stages keep their model, whose children are the parts, under this name."""
 
 
+_UNREADABLE = (
+    *(OSError, EOFError, KeyError, RuntimeError, UnpicklingError, ValueError, CheckpointException),
+)
+"""What PyTorch raises at files that are cut off or hold something else."""
+
+
 def is_checkpoint(path: str | Path) -> bool:
     """Return whether a path is a checkpoint and not a run's folder or a safetensors file."""
     path = Path(path)
@@ -44,11 +50,12 @@ def checkpoint_part(path: str | Path, part: str) -> dict[str, Tensor]:
     path = Path(path)
     try:
         held, mine = _from_shards(path, part) if path.is_dir() else _from_file(path, part)
-    except (OSError, KeyError, RuntimeError, UnpicklingError, CheckpointException) as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+    except _UNREADABLE as error:
+        file = _damaged(path) if isinstance(error, CheckpointException) else path
         raise ValueError(
-            f"init_from.{part}: got {path}, which cannot be read ({reason}), allowed: a checkpoint "
-            "that a run wrote, whole"
+            f"init_from.{part}: got {path}, which cannot be read ({file}: {_reason(error)}), "
+            "allowed: a checkpoint that a run wrote, whole; copy it again, or take an older one or "
+            "the run's weights.safetensors"
         ) from error
     if not mine:
         raise ValueError(
@@ -82,6 +89,28 @@ def _from_shards(path: Path, part: str) -> tuple[list[str], dict[str, Tensor]]:
         if mine:
             state_dict_loader.load({top.rstrip("."): mine}, storage_reader=reader, no_dist=True)
     return _parts(names), {n.removeprefix(prefix): tensor for n, tensor in mine.items()}
+
+
+def _damaged(path: Path) -> Path:
+    """Return the shard that is missing or cut off, or the folder if none is."""
+    ends: dict[str, int] = {}
+    for place in FileSystemReader(path).read_metadata().storage_data.values():
+        ends[place.relative_path] = max(
+            ends.get(place.relative_path, 0), place.offset + place.length
+        )
+    files = [(path / name, end) for name, end in sorted(ends.items())]
+    bad = (f for f, end in files if not f.is_file() or f.stat().st_size < end)
+    return next(bad, path if len(files) != 1 else files[0][0])
+
+
+def _reason(error: BaseException) -> str:
+    """Return what went wrong; what the loader collects from its ranks starts with a traceback."""
+    if isinstance(error, CheckpointException):
+        error = next(iter(error.failures.values()))[0]
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    lines = str(error).strip().splitlines()
+    return lines[0].split(". ")[0][:160] if lines else type(error).__name__
 
 
 def _parts(names: list[str]) -> list[str]:

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from mmlite.errors import writing
 from mmlite.published import WeightFiles, part_weights
 from mmlite.published.files import RUN_FILE
 from mmlite.stages.checkpoints import checkpoint_part, is_checkpoint
@@ -49,8 +50,9 @@ def save_weights(weights: Mapping[str, Tensor], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     kept = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     temporary = path.with_name(f".{path.name}.part")
-    save_file(kept, temporary)
-    os.replace(temporary, path)
+    with writing(path):
+        save_file(kept, temporary)
+        os.replace(temporary, path)
 
 
 def load_part(module: nn.Module, part: str, path: str | Path) -> Loaded:

@@ -17,10 +17,12 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_info
 
-from mmlite.config.explain import Known, explain
+from mmlite.config.explain import Known, explain, not_a_mapping
 from mmlite.config.files import referenced_files
 from mmlite.config.problem import ArgumentProblem
-from mmlite.parallel import leave_processes
+from mmlite.config.signatures import argument_names, wants_mapping
+from mmlite.errors import writing
+from mmlite.parallel import leave_processes, lost_a_process
 from mmlite.processor import Processor
 from mmlite.runs import CONFIG_FILE
 from mmlite.stages import Stage
@@ -174,10 +176,17 @@ class MMLiteCLI(LightningCLI):
         Raises:
             ArgumentProblem: If a class refuses a value.
         """
+        config = self.config[self.subcommand] if self.subcommand else self.config
+        for target in ("processor", "model", "data"):
+            _check_mappings(target, config.get(target))
         try:
             super().instantiate_classes()
         except ValueError as error:
             raise ArgumentProblem(explain(str(error), Known())) from error
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        with writing(self.config[subcommand]["run"]):
+            super()._run_subcommand(subcommand)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer; the configuration is recorded like Lightning's own callback would.
@@ -197,6 +206,24 @@ class MMLiteCLI(LightningCLI):
             callbacks: list[Callback] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
             callbacks += [record, *self.more_callbacks]
         return trainer
+
+
+def _check_mappings(path: str, given: Any) -> None:
+    """Stop where a mapping is wanted and another value given, which the parser lets through.
+
+    Raises:
+        ArgumentProblem: At the first such key.
+    """
+    owner = given.get("class_path") if isinstance(given, Namespace) else None
+    arguments = given.get("init_args") if isinstance(given, Namespace) else None
+    if owner is None or not isinstance(arguments, Namespace):
+        return
+    for name, value in vars(arguments).items():
+        key = f"{path}.init_args.{name}"
+        if wants_mapping(owner, name, value):
+            shown = "null" if value is None else value
+            raise ArgumentProblem(not_a_mapping(key, f"{shown}", argument_names(owner, name)))
+        _check_mappings(key, value)
 
 
 @contextmanager
@@ -346,6 +373,7 @@ def run(arguments: Sequence[str], *, callbacks: Sequence[Callback] = ()) -> MMLi
 
     Raises:
         ArgumentProblem: If the options or a file are wrong.
+        ValueError: If a row of the data is, or another process of the run has stopped.
     """
     quieten()
     given = ["--help" if a == "--help-all" else a for a in arguments]
@@ -359,6 +387,13 @@ def run(arguments: Sequence[str], *, callbacks: Sequence[Callback] = ()) -> MMLi
             board = tensorboard_command(done.trainer.default_root_dir)
             rank_zero_info(f"TensorBoard: {board}")
         return done
+    except RuntimeError as error:
+        if not lost_a_process(error):
+            raise
+        raise ValueError(
+            "another process of this run has stopped, so this one stops too; the other's message "
+            "says why, and --ckpt_path goes on from the last checkpoint"
+        ) from error
     except MisconfigurationException as error:
         text = " ".join(str(error).split())
         raise ArgumentProblem(f"trainer: {text}; change that key of trainer") from error

@@ -87,3 +87,16 @@ def test_completion_says_what_to_install(monkeypatch, capsys):
 def test_completion_of_an_unknown_shell(capsys):
     assert main(["completion", "fish"]) == 2
     assert "got fish, allowed: one of bash, zsh, tcsh" in capsys.readouterr().err
+
+
+def test_a_file_where_a_folder_belongs_is_named(tmp_path, capsys):
+    file = tmp_path / "there"
+    file.touch()
+    assert main(["world", "--export", str(file), "--images", "1"]) == 1
+    assert capsys.readouterr().err.startswith(
+        f"mmlite: export: got '{file}', which is a file, allo"
+    )
+    dials = tmp_path / "world.yaml"
+    dials.write_text("max_objects: many\n")
+    assert main(["world", "--preview", str(tmp_path / "p.png"), "--world", str(dials)]) == 2
+    assert "max_objects: got 'many', allowed: a whole number" in capsys.readouterr().err

@@ -87,6 +87,31 @@ def test_wrong_flag(flag, told, refused):
             "model.init_args.schedule: got key 'warmup_fractio' .*did you mean warmup_fraction?",
         ),
         (
+            "model: mmlite.stages.ExtractonTuning\n",
+            "model: got 'mmlite.stages.ExtractonTuning' in .*given.yaml, which does not exist, "
+            "allowed: mmlite.stages.BoxPre.*did you mean mmlite.stages.ExtractionTuning?",
+        ),
+        (
+            "data: data_modules.QAdata\n",
+            "data: got 'data_modules.QAdata' in .*, which .*did you mean data_modules.QAData?",
+        ),
+        (
+            "model:\n  init_args:\n    projector: mmlite.models.MLPProjecter\n",
+            "model.init_args.projector: got 'mmlite.models.MLPProjecter' in .*MLPProjector?",
+        ),
+        (
+            "model:\n  init_args:\n    schedule: cosine\n",
+            r"model.init_args.schedule: got 'cosine' in .*given.yaml, allowed: a mapping of warmup",
+        ),
+        (
+            "model:\n  init_args:\n    schedule: [0.1, 0.2]\n",
+            r"model.init_args.schedule: got \[0.1, 0.2\], allowed: a mapping of warmup_fraction, ",
+        ),
+        (
+            "data:\n  init_args:\n    budget: 3\n",
+            "data.init_args.budget: got 3, allowed: a mapping of batch_size, max_batch_tokens, ",
+        ),
+        (
             "model:\n  init_args:\n    optimizer:\n      class_path: torch.optim.AdamW\n"
             "      init_args: {lrr: 0.1}\n",
             "model.init_args.optimizer.init_args: got key 'lrr' .*allowed: lr, betas, .*mean lr?",

@@ -1,18 +1,23 @@
 """Bad rows of every kind: a run stops at them, or leaves them out with a count, a list, a cap."""
 
 import json
+import struct
+import zlib
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from tiny import png, tiny_processor, tiny_stage, tiny_trainer
 
 from data_modules import BadRows, Mixed, TextData
 from data_modules.batching import BatchBudget
-from data_modules.sources import Source
+from data_modules.sources import LLaVA, Source
+from data_modules.sources.lazy import LazyRows
+from mmlite.errors import RowError, RowProblem
 from mmlite.records import Example, ImageRef, Turn
 
-KINDS = ("unreadable_image", "wrong_placeholders", "empty_answer", "too_long", "malformed")
+KINDS = tuple(get_args(RowProblem))
 
 
 def example(name: str, *, text="<image>what ?", answer="red .", data: bytes | None = None):
@@ -21,8 +26,17 @@ def example(name: str, *, text="<image>what ?", answer="red .", data: bytes | No
     return Example(name, turns, images, source="rows", row=int(name[-1]))
 
 
+def huge_png() -> bytes:
+    """A small file that says it is an image of 9000 x 9000 pixels."""
+    content = png(0)
+    head = b"IHDR" + struct.pack(">II", 9000, 9000) + content[24:29]
+    return content[:12] + head + struct.pack(">I", zlib.crc32(head)) + content[33:]
+
+
 BAD = {
     "unreadable_image": example("r0", data=png(0)[:150]),
+    "oversized_image": example("r5", data=huge_png()),
+    "wrong_turns": RowError("rows row 6: got turns of assistant", "wrong_turns"),
     "wrong_placeholders": example("r1", text="no image", data=png(1)),
     "empty_answer": example("r2", answer=" ", data=png(2)),
     "too_long": example("r3", text="red " * 200),
@@ -38,7 +52,13 @@ class Rows(Source):
         self.examples = examples
 
     def rows(self, split):
-        return [(e,) for e in self.examples]
+        return LazyRows(len(self.examples), self._row)
+
+    def _row(self, number):
+        found = self.examples[number]
+        if isinstance(found, RowError):
+            raise found
+        return (found,)
 
 
 def module(examples, policy: BadRows, *, workers: int = 0, **budget) -> TextData:
@@ -62,6 +82,27 @@ def test_each_kind_stops_a_run_with_one_message_or_is_left_out(kind, workers):
     data = module(rows, replace(BadRows(), **{kind: "skip"}), workers=workers)
     assert sum(len(batch.input_ids) for batch in data.train_dataloader()) == len(GOOD)
     assert data.bad_rows.counts == {kind: 1}
+
+
+def test_every_kind_has_a_policy_and_a_row_here():
+    assert set(KINDS) == set(BAD) == set(vars(BadRows())) - {"max_skipped"}
+
+
+@pytest.mark.parametrize("lines", [True, False])
+def test_a_conversation_that_the_assistant_begins_is_left_out_if_asked(tmp_path, lines):
+    talk = [{"from": "human", "value": "what ?"}, {"from": "gpt", "value": "red ."}]
+    records = [{"conversations": turns} for turns in (talk, [talk[1], *talk], talk)]
+    file = tmp_path / ("rows.jsonl" if lines else "rows.json")
+    text = "\n".join(map(json.dumps, records)) if lines else json.dumps(records)
+    file.write_text(text, encoding="utf-8-sig")  # with a byte order mark, as some tools write it
+    train = [Mixed(LLaVA(str(tmp_path), train=str(file)))]
+    data = TextData(tiny_processor(), train=train)
+    place = "line 2" if lines else "row 1"
+    with pytest.raises(ValueError, match=rf"{place}: .*turns of assistant.*wrong_turns is fail"):
+        list(data.train_dataloader())
+    data = TextData(tiny_processor(), train=train, bad_rows=BadRows(wrong_turns="skip"))
+    assert sum(batch.num_sequences for batch in data.train_dataloader()) == 2
+    assert data.bad_rows.counts == {"wrong_turns": 1}
 
 
 def test_an_image_where_an_assistant_speaks_is_a_wrong_placeholder():

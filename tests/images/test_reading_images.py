@@ -158,3 +158,8 @@ def test_an_edited_image_or_transform_has_another_key(tmp_path):
     assert before != image_key(ImageRef(path=str(path)), ImageTransform(size_px=32))
     path.write_bytes(png(2))
     assert before != image_key(ImageRef(path=str(path)), ImageTransform())
+
+
+def test_bytes_that_are_no_image_show_no_object_of_python():
+    with pytest.raises(RowError, match=r"3 bytes of data: cannot be read \(no image\); replace"):
+        open_image(ImageRef(data=b"abc"))

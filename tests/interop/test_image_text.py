@@ -120,7 +120,7 @@ def test_a_store_answers_what_was_answered_before(folders, tmp_path, monkeypatch
 
 
 def test_bad_models_are_refused_by_name(folders, tmp_path):
-    with pytest.raises(ValueError, match=r"name: got './none', but there is no such folder; al"):
+    with pytest.raises(ValueError, match=r"name: got './none', but there is no such folder \(the"):
         ImageTextModel("./none")
     with pytest.raises(ValueError, match="dtype: got 'int8', allowed: auto, float32, bfloat16"):
         ImageTextModel("some/model", dtype="int8")

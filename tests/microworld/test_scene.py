@@ -107,3 +107,22 @@ def test_unknown_dial_and_split_are_refused():
         WorldConfig.from_json({"nois": 1})
     with pytest.raises(ValueError, match="split: got 'dev', allowed: train, validation, test"):
         draw_scene_of("dev", random.Random(0), WorldConfig())  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    ("dials", "message"),
+    [
+        ({"max_objects": "many"}, "max_objects: got 'many', allowed: a whole number"),
+        ({"cell_px": 20.5}, r"cell_px: got 20\.5, allowed: a whole number"),
+        ({"min_palette": True}, "min_palette: got True, allowed: a whole number"),
+        ({"noise": [1]}, r"noise: got \[1\], allowed: a number"),
+        ({"occlusion": None, "shading": "x"}, "shading: got 'x', .*; occlusion: got None, allowed"),
+    ],
+)
+def test_dials_of_another_type_are_refused_by_name(dials, message):
+    with pytest.raises(ValueError, match=f"world: {message}"):
+        WorldConfig.from_json(dials)
+
+
+def test_whole_numbers_are_numbers():
+    assert WorldConfig.from_json({"noise": 3}).noise == 3

@@ -3,6 +3,7 @@
 # pyright: reportOptionalMemberAccess=false, reportArgumentType=false, reportCallIssue=false
 # Language models have tables and heads.
 
+import importlib.util
 import json
 import socket
 
@@ -12,7 +13,7 @@ import torch
 from real_folders import SIGLIP, SIGLIP_ARGS, qwen_tokenizer, save_qwen, save_siglip
 from transformers import AutoModelForCausalLM
 
-from mmlite.models import PretrainedLanguageModel, TimmVision
+from mmlite.models import NewLanguageModel, PretrainedLanguageModel, TimmVision
 from mmlite.stages.weights import full_state, load_part, save_weights
 from mmlite.tokenizers import pretrained_tokenizer
 
@@ -130,3 +131,63 @@ def test_a_checkpoint_that_lacks_weights_is_refused(tmp_path):
     config.write_text(json.dumps({**told, "num_hidden_layers": 3}))
     with pytest.raises(ValueError, match=r"whose files lack 11 of .* such as model\.layers\.2"):
         PretrainedLanguageModel(320, str(tmp_path))
+
+
+def change_config(folder, *, without=(), **fields):
+    path = folder / "config.json"
+    config = {**json.loads(path.read_text()), **fields}
+    path.write_text(json.dumps({k: v for k, v in config.items() if k not in without}))
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"intermediate_size": 48}, r"6 have another shape .* 16 x \d+ in the files, 16 x 48 by"),
+        (
+            {"num_key_value_heads": 3},
+            r"heads \d+ is no multiple of num_key_value_heads 3",
+        ),
+        ({"hidden_size": -4}, "hidden_size is -4"),
+        ({"hidden_size": "big"}, "'hidden_size' expected int, got str"),
+        ({"hidden_act": "nope"}, "'nope' is not known"),
+        ({"model_type": "qwen99"}, "has model_type 'qwen99', where .* such as qwen3"),
+        ({"model_type": "vit"}, "is a vit and no causal language model"),
+        ({"without": ["model_type"]}, "has no model_type, where .* such as qwen3"),
+    ],
+)
+def test_a_config_that_does_not_fit_is_refused_in_one_sentence(tmp_path, fields, told):
+    folder = save_qwen(tmp_path / "qwen")
+    change_config(folder, **fields)
+    with pytest.raises(ValueError, match=rf"language\.name: got .*{told}.*; allowed: a") as error:
+        PretrainedLanguageModel(320, str(folder))
+    assert "\n" not in str(error.value)
+
+
+def test_sizes_of_a_new_model_that_do_not_go_together_are_named():
+    fields = {"hidden_size": 30, "num_attention_heads": 4, "num_key_value_heads": 4}
+    with pytest.raises(ValueError, match=r"language\.config: .*30.*multiple of .*4"):
+        NewLanguageModel(20, "llama", {**fields, "head_dim": None})
+
+
+def test_an_attention_that_is_not_installed_is_named():
+    if importlib.util.find_spec("flash_attn") is not None:
+        pytest.skip("flash-attn is installed")
+    with pytest.raises(ValueError, match=r"language\.attention: got 'flash_attention_2', which c"):
+        NewLanguageModel(20, "qwen3", {"num_hidden_layers": 1}, "flash_attention_2")
+
+
+def test_flex_attention_does_not_learn_on_the_cpu():
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    more = {"num_key_value_heads": 2, "head_dim": 8, "intermediate_size": 16}
+    model = NewLanguageModel(20, "qwen3", {**sizes, **more}, "flex_attention")
+    with pytest.raises(ValueError, match=r"language\.attention: got flex_attention on the CPU"):
+        model(model.embed(torch.zeros(1, 2, dtype=torch.long)), None)
+
+
+@pytest.mark.parametrize("load", [PretrainedLanguageModel, pretrained_tokenizer, TimmVision])
+def test_a_mistyped_folder_is_refused_at_once(load, tmp_path, monkeypatch, no_network):
+    (tmp_path / "models").mkdir()
+    monkeypatch.chdir(tmp_path)
+    given = (320, "models/qwen3") if load is PretrainedLanguageModel else ("models/qwen3",)
+    with pytest.raises(ValueError, match=r"ame: got 'models/qwen3', but there is no such folder"):
+        load(*given)

@@ -56,7 +56,7 @@ def test_every_form_of_turns_is_read_alike(turns):
             "malformed",
         ),
         ([{"text": "x"}], r"\[0\]: got \{'text': 'x'\}, allowed: an object with", "malformed"),
-        (TALK[:1], "got turns of user, allowed: user and assistant in turn", "malformed"),
+        (TALK[:1], "got turns of user, allowed: user and assistant in turn", "wrong_turns"),
         (
             [TALK[0], {"from": "gpt", "value": "see <image>"}],
             r"\[1\]: got <image> in what the assistant says",

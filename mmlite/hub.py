@@ -1,0 +1,114 @@
+"""Names of published models: a local folder, or a name on the Hugging Face hub."""
+
+import logging
+from pathlib import Path
+from typing import NamedTuple
+
+import huggingface_hub
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RemoteEntryNotFoundError
+
+_log = logging.getLogger(__name__)
+
+SECONDS = 10
+"""How long the hub may take to answer that it is there."""
+
+
+class Published(NamedTuple):
+    """Where a published model is read from.
+
+    Attributes:
+        name: Folder, or name on the hub, as libraries take it.
+        is_local: Whether nothing is looked up on a network: it is a folder, or the hub cannot be
+            reached and the model is in the local cache.
+    """
+
+    name: str
+    is_local: bool
+
+
+def locate(
+    name: str, *, key: str, file: str = "config.json", revision: str | None = None
+) -> Published:
+    """Find out where a model is read from; says at once where it cannot be.
+
+    Libraries try a hub that cannot be reached again and again, once for each file.
+
+    Args:
+        name: Local folder or name on the hub.
+        key: Where it was given, for the message.
+        file: A file that the model has.
+        revision: Commit, tag or branch on the hub; None: the newest.
+
+    Raises:
+        ValueError: If there is no such folder, or the model is neither on the hub nor cached.
+    """
+    check_folder(name, key=key)
+    if _folder(name).is_dir():
+        return Published(str(_folder(name)), is_local=True)
+    told, cached = f"{key}: got {name!r}", None
+    try:
+        cached = huggingface_hub.try_to_load_from_cache(name, file, revision=revision)
+        if huggingface_hub.constants.is_offline_mode():
+            reason = "HF_HUB_OFFLINE is set"
+        else:
+            url = huggingface_hub.hf_hub_url(name, file, revision=revision)
+            huggingface_hub.get_hf_file_metadata(url, timeout=SECONDS)
+            return Published(name, is_local=False)
+    except RemoteEntryNotFoundError:  # the model is there, and has other files
+        return Published(name, is_local=False)
+    except HFValidationError as error:
+        raise ValueError(
+            f"{told}, which is neither a folder nor a name on the Hugging Face hub, allowed: a "
+            "local folder, or OWNER/NAME"
+        ) from error
+    except HfHubHTTPError as error:
+        status = error.response.status_code
+        if status < 500 and status not in (408, 429):
+            raise ValueError(
+                f"{told}, which the Hugging Face hub does not give ({_first_line(error)}), "
+                "allowed: a local folder, or the name of a model that is there and open to you; "
+                "correct it, or log in (hf auth login)"
+            ) from error
+        reason = f"the Hugging Face hub answers {status}"
+    except Exception as error:  # of whatever library the hub's own is made with
+        reason = f"the Hugging Face hub cannot be reached ({_first_line(error)})"
+    if not isinstance(cached, str):
+        raise ValueError(
+            f"{told}, which is no local folder and not in the local cache, and {reason}, allowed: "
+            f"a local folder; or a name that is cached (hf download {name}, with a network)"
+        )
+    _log.info("%s: %s is read from the local cache: %s", key, name, reason)
+    return Published(name, is_local=True)
+
+
+def check_folder(name: str, *, key: str) -> None:
+    """Stop at a name that can only be meant as a folder, if there is none.
+
+    A name on the hub has at most one slash; and what stands before it is no folder here.
+
+    Raises:
+        ValueError: If there is no such folder.
+    """
+    first, _, rest = name.partition("/")
+    is_path = name.startswith((".", "/", "~")) or "/" in rest or (rest and Path(first).is_dir())
+    if is_path and not _folder(name).is_dir():
+        there = _folder(name)
+        while not there.is_dir():
+            there = there.parent
+        raise ValueError(
+            f"{key}: got {name!r}, but there is no such folder (the last that exists is "
+            f"{str(there)!r}), allowed: a local folder with the files of the model, or a Hugging "
+            "Face name such as Qwen/Qwen3-0.6B; correct the path"
+        )
+
+
+def _folder(name: str) -> Path:
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:  # of a user that does not exist
+        return Path(name)
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:160] if lines else type(error).__name__

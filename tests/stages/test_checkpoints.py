@@ -1,0 +1,55 @@
+"""Damaged files of weights: the one that is missing or cut off is named, in one sentence."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from real_folders import save_qwen
+from torch.distributed.checkpoint import state_dict_saver
+
+from mmlite.models import PretrainedLanguageModel
+from mmlite.stages.checkpoints import checkpoint_part
+from mmlite.stages.weights import load_part
+
+SHARD = "__0_0.distcp"
+
+
+@pytest.fixture
+def sharded(tmp_path) -> Path:
+    state = {"model.language.weight": torch.arange(1000.0), "model.projector.weight": torch.ones(2)}
+    state_dict_saver.save({"state_dict": state}, checkpoint_id=tmp_path / "last.ckpt", no_dist=True)
+    return tmp_path / "last.ckpt"
+
+
+@pytest.mark.filterwarnings("ignore:torch.distributed is")
+@pytest.mark.parametrize(
+    ("name", "size"), [(SHARD, 100), (SHARD, 0), (SHARD, None), (".metadata", 50), (".metadata", 0)]
+)
+def test_the_damaged_file_of_a_sharded_checkpoint_is_named(sharded, name, size):
+    file = sharded / name
+    content = file.read_bytes()
+    if size is None:
+        file.unlink()
+    else:
+        file.write_bytes(content[:size])
+    place = file if name == SHARD else sharded
+    with pytest.raises(ValueError, match=rf"which cannot be read \({place}: .*older") as told:
+        checkpoint_part(sharded, "language")
+    assert "Traceback" not in str(told.value)
+    assert "\n" not in str(told.value)
+    file.write_bytes(content)
+    assert checkpoint_part(sharded, "language")["weight"][-1] == 999
+
+
+@pytest.mark.parametrize("content", ["half", "other"])
+def test_the_damaged_shard_of_a_published_model_is_named(tmp_path, content):
+    language = PretrainedLanguageModel(320, str(save_qwen(tmp_path / "whole")))
+    folder = tmp_path / "shards"
+    language.model.save_pretrained(folder, max_shard_size="20KB")
+    shard = sorted(folder.glob("model-*.safetensors"))[-1]
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[: len(whole) // 2] if content == "half" else b"\xff" * 64)
+    with pytest.raises(ValueError, match=rf"language\.name: got .*{shard} is damaged or cut off"):
+        PretrainedLanguageModel(320, str(folder))
+    with pytest.raises(ValueError, match=rf"init_from: {shard} cannot be read .*download or write"):
+        load_part(language, "language", folder)

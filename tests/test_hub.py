@@ -1,0 +1,97 @@
+"""Names of published models: missing folders, hubs that do not answer, the cache."""
+
+import time
+from types import SimpleNamespace
+
+import huggingface_hub
+import pytest
+from huggingface_hub.errors import RemoteEntryNotFoundError, RepositoryNotFoundError
+
+from mmlite.hub import check_folder, locate
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    """A hub that answers as a test says, and a cache that holds one model."""
+    answers = {}
+
+    def ask(url, **settings):
+        assert settings["timeout"] <= 10
+        if isinstance(answers.get("error"), BaseException):
+            raise answers["error"]
+
+    def cached(name, file, **settings):
+        return f"/cache/{name}/{file}" if name == "owner/cached" else None
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", ask)
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", cached)
+    return answers
+
+
+def answer(status):
+    return SimpleNamespace(status_code=status, headers={}, request=None)
+
+
+@pytest.mark.parametrize(
+    "name", ["./gone", "../gone", "/gone/model", "~/gone", "models/deep/gone", "there/gone"]
+)
+def test_what_can_only_be_a_path_is_refused_at_once(name, tmp_path, monkeypatch, hub):
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path)
+    hub["error"] = AssertionError("nobody is asked")
+    with pytest.raises(ValueError, match=r"language\.name: got '.*gone.*no such folder \(the last"):
+        locate(name, key="language.name")
+    with pytest.raises(ValueError, match="correct the path"):
+        check_folder(name, key="name")
+
+
+def test_a_folder_is_local_and_may_begin_at_home(tmp_path, monkeypatch, hub):
+    (tmp_path / "there").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    hub["error"] = AssertionError("nobody is asked")
+    assert locate("~/there", key="k") == (str(tmp_path / "there"), True)
+    assert locate(str(tmp_path / "there"), key="k") == (str(tmp_path / "there"), True)
+
+
+def test_a_hub_that_cannot_be_reached_is_told_at_once(hub, caplog):
+    hub["error"] = ConnectionError("no route")
+    with pytest.raises(ValueError, match=r"not in the local cache, and .*reached \(no route\)"):
+        locate("owner/model", key="language.name")
+    with caplog.at_level("INFO"):
+        assert locate("owner/cached", key="language.name") == ("owner/cached", True)
+    assert "owner/cached is read from the local cache" in caplog.text
+
+
+def test_offline_mode_is_respected(hub, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    hub["error"] = AssertionError("nobody is asked")
+    with pytest.raises(ValueError, match="not in the local cache, and HF_HUB_OFFLINE is set"):
+        locate("owner/model", key="language.name")
+    assert locate("owner/cached", key="language.name").is_local
+
+
+def test_what_the_hub_answers(hub):
+    assert locate("owner/model", key="k") == ("owner/model", False)
+    hub["error"] = RemoteEntryNotFoundError("no such file", response=answer(404))
+    assert not locate("owner/model", key="k").is_local
+    hub["error"] = RepositoryNotFoundError("no such model", response=answer(401))
+    with pytest.raises(ValueError, match=r"hub does not give \(no such model\).*hf auth login"):
+        locate("owner/cached", key="k")
+
+
+def test_what_is_no_name_is_refused(monkeypatch):
+    with pytest.raises(ValueError, match=r"k: got 'a b', which is neither a folder nor a name"):
+        locate("a b", key="k")
+
+
+def test_without_a_network_nothing_is_tried_again(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OSError("no network")
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("socket.getaddrinfo", refuse)
+    start = time.monotonic()
+    with pytest.raises(ValueError, match="the Hugging Face hub cannot be reached"):
+        locate("owner/model", key="k")
+    assert time.monotonic() - start < 5
