@@ -70,7 +70,7 @@ def checkpoint_blocks(model: nn.Module) -> None:
     Args:
         model: Changed in place, before it is sharded.
     """
-    for block in _blocks(model):
+    for block in _deep_blocks(model):
         block.forward = partial(_recomputed, block.forward)
 
 
@@ -96,8 +96,8 @@ def _blocks(model: nn.Module) -> list[nn.Module]:
 def _deep_blocks(model: nn.Module) -> list[nn.Module]:
     """Return the blocks that are more than a lone layer, such as those of a projector.
 
-    A lone layer gains nothing from being compiled or gathered by itself, and FSDP2 warns of linear
-    ones, whose output is a view.
+    A lone layer gains nothing from being compiled, computed again or gathered by itself, and FSDP2
+    warns of linear ones, whose output is a view.
     """
     return [block for block in _blocks(model) if next(block.children(), None) is not None]
 
