@@ -190,7 +190,8 @@ def main(out: Path, kinds: list[str]) -> None:
     warnings.filterwarnings("ignore")
     warnings.filterwarnings("error", message="FSDP2-wrapped module")  # gradients may be wrong
     # Graphs and their gradients are captured, but run as they are: no C++ compiler for a test.
-    nn.Module.compile = partialmethod(nn.Module.compile, backend="aot_eager")
+    graphs = partialmethod(nn.Module.compile, backend="aot_eager")
+    nn.Module.compile = graphs  # pyright: ignore[reportAttributeAccessIssue]
     for kind in kinds:
         is_resumed = kind.endswith("_resumed")
         killed = out / kind.replace("_resumed", "_killed") / "checkpoints" / "last.ckpt"
