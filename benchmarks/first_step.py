@@ -194,13 +194,13 @@ def main(out: Path, started: float, arguments: list[str]) -> None:
     assert data_modules, "imported before its YAML is parsed"
 
     class Marks(Callback):
-        def on_train_start(self, *args: Any) -> None:
+        def on_train_start(self, *args: Any, **kwargs: Any) -> None:
             clock.go_on("data")
 
-        def on_train_batch_start(self, *args: Any) -> None:
+        def on_train_batch_start(self, *args: Any, **kwargs: Any) -> None:
             clock.go_on("first step")
 
-        def on_train_batch_end(self, *args: Any) -> None:
+        def on_train_batch_end(self, *args: Any, **kwargs: Any) -> None:
             clock.go_on("the rest")
             found = {phase: (s, clock.processor[phase]) for phase, s in clock.seconds.items()}
             out.write_text(json.dumps(found))
