@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -88,9 +88,9 @@ def make_models(folder: Path) -> None:
         return module
 
     with torch.device("meta"):
-        language: Any = Qwen3ForCausalLM(Qwen3Config(**LANGUAGE)).to(torch.bfloat16)
+        language: Any = Qwen3ForCausalLM(Qwen3Config(**LANGUAGE))
         encoder = timm.create_model(ENCODER, num_classes=0, img_size=SIZE_PX)
-    language.to_empty(device="cpu").tie_weights()
+    language.to(torch.bfloat16).to_empty(device="cpu").tie_weights()
     randomly(language).save_pretrained(folder / "language")
     del language
     save_file(randomly(encoder.to_empty(device="cpu")).state_dict(), folder / "encoder.safetensors")
@@ -152,8 +152,8 @@ class Clock:
     """Seconds by phase; what a phase holds of others is counted for those alone."""
 
     def __init__(self, started: float) -> None:
-        self.seconds: Counter[str] = Counter()
-        self.processor: Counter[str] = Counter()
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.processor: dict[str, float] = defaultdict(float)
         self.before, self.used = started, 0.0
         self.phase = "Python and imports"
 
