@@ -4,7 +4,11 @@ Every command is started anew several times, as a shell does. `seconds` is what 
 fastest start counting; `processor` is the processor time of that start, which other programs on
 the machine disturb less, and the ratio is of that.
 
-Run: python -m benchmarks.startup [--times N]
+With `--first-step`: how long the first training step of a local model of 0.6B takes, from the
+command on, by what the time is spent on (`benchmarks/first_step.py`). It needs 7 GB of memory and
+4 GB of disk.
+
+Run: python -m benchmarks.startup [--times N] [--first-step [--dtype bfloat16] [--threads N]]
 """
 
 import argparse
@@ -13,6 +17,7 @@ import subprocess
 import sys
 import time
 
+from benchmarks.first_step import measure
 from mmlite.cli.main import COMMANDS
 
 PROGRAM = "import sys; from mmlite.cli import main; sys.exit(main())"
@@ -34,11 +39,25 @@ def fastest_start(arguments: list[str], times: int) -> tuple[float, float]:
     return min(waited for waited, _ in found), min(used for _, used in found)
 
 
+def write_first_step(phases: dict[str, tuple[float, float]]) -> None:
+    """Write a table of phases and their sum."""
+    sums = [sum(column) for column in zip(*phases.values(), strict=True)]
+    sys.stdout.write(f"{'phase':24}{'seconds':>9}{'processor':>11}\n")
+    for phase, (waited, used) in {**phases, "all": sums}.items():
+        sys.stdout.write(f"{phase:24}{waited:>9.2f}{used:>11.2f}\n")
+
+
 def main() -> None:
     """Measure and write a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=5)
-    times = parser.parse_args().times
+    parser.add_argument("--first-step", action="store_true")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
+    parser.add_argument("--threads", type=int, default=2)
+    given = parser.parse_args()
+    if given.first_step:
+        return write_first_step(measure(given.dtype, given.threads))
+    times = given.times
     commands = {"python -c pass": ["-c", "pass"]}
     for command in (["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)):
         commands[f"mmlite {' '.join(command)}"] = ["-c", PROGRAM, *command]

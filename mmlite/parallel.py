@@ -32,7 +32,7 @@ def shard(model: nn.Module, mesh: DeviceMesh | None, *, precision: str = "32-tru
     # Of one process too: what it leaves can then be gone on with by several, and the reverse.
     data_mesh = mesh["data_parallel"]
     policy = _mixed_precision(precision)
-    for block in _deep_blocks(model):
+    for block in deep_blocks(model):
         fully_shard(block, mesh=data_mesh, mp_policy=policy)
     fully_shard(model, mesh=data_mesh, mp_policy=policy)
 
@@ -49,7 +49,7 @@ def compile_blocks(model: nn.Module) -> None:
 
     Blocks of one kind share their code, so that a deep model compiles as fast as a shallow one.
     """
-    for block in _deep_blocks(model):
+    for block in deep_blocks(model):
         block.compile()
 
 
@@ -71,7 +71,7 @@ def checkpoint_blocks(model: nn.Module) -> None:
     Args:
         model: Changed in place, before it is sharded.
     """
-    for block in _blocks(model):
+    for block in deep_blocks(model):
         block.forward = partial(_recomputed, block.forward)
 
 
@@ -94,11 +94,11 @@ def _blocks(model: nn.Module) -> list[nn.Module]:
     ]
 
 
-def _deep_blocks(model: nn.Module) -> list[nn.Module]:
+def deep_blocks(model: nn.Module) -> list[nn.Module]:
     """Return the blocks that are more than a lone layer, such as those of a projector.
 
-    A lone layer gains nothing from being compiled or gathered by itself, and FSDP2 warns of linear
-    ones, whose output is a view.
+    A lone layer gains nothing from being compiled, computed again or gathered by itself, and FSDP2
+    warns of linear ones, whose output is a view.
     """
     return [block for block in _blocks(model) if next(block.children(), None) is not None]
 

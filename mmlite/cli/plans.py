@@ -146,7 +146,9 @@ def plan(arguments: Sequence[str]) -> Estimate:
     build_weightless(stage, simulation, precision=precision)
     sample = _sample(cli)
     run = length_of(settings, sample, processes=devices.number)
-    trace = trace_step(stage, simulation, sample.largest, precision=precision)
+    trace = trace_step(
+        stage, simulation, sample.largest, precision=precision, accumulated=run.accumulated
+    )
     return estimate(stage, trace, sample, run, devices)
 
 

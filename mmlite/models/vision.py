@@ -15,6 +15,7 @@ from mmlite.models.timm_encoder import (
     keep_layers,
     load_encoder,
 )
+from mmlite.models.uninitialized import loaded_without_drawing
 from mmlite.models.weightless import is_weightless
 
 
@@ -68,11 +69,17 @@ class TimmVision(VisionEncoder):
     ) -> None:
         super().__init__()
         self.is_published = pretrained or weights is not None
-        encoder: Any = create_encoder(
-            model_name, pretrained=pretrained and not is_weightless(), model_args=model_args or {}
-        )
-        if weights is not None and not is_weightless():
-            load_encoder(encoder, weights)
+        is_loaded = self.is_published and not is_weightless()
+
+        def build() -> nn.Module:
+            made = create_encoder(
+                model_name, pretrained=pretrained and is_loaded, model_args=model_args or {}
+            )
+            if weights is not None and is_loaded:
+                load_encoder(made, weights)
+            return made
+
+        encoder: Any = loaded_without_drawing(build) if is_loaded else build()
         keep_layers(encoder, feature_layer)
         self.encoder = encoder.to(getattr(torch, dtype)).eval()
         self.fixed_size = fixed_size(encoder)

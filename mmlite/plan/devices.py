@@ -47,16 +47,22 @@ class Devices:
             held["gradients"] += trace.gradients
         if self.strategy == "fsdp":
             # A block's weights are gathered while it computes, and the next one's before it does;
-            # its gradients are whole until they are divided.
+            # what is in no block stays so for the whole step. Gradients are whole until divided.
             whole = {
                 "weights": sum(trace.weights.values()),
                 "gradients": trace.gradients,
                 "optimizer": trace.optimizer,
             }
-            gathered = {"weights": 2 * trace.block, "gradients": trace.block, "optimizer": 0}
+            gathered = {
+                "weights": trace.root + 2 * trace.block,
+                "gradients": trace.root + trace.block,
+                "optimizer": 0,
+            }
             for term, size in whole.items():
                 shared = min(size, held[term])
-                least = shared // self.shards + held[term] - shared
+                least = shared // self.shards
+                if term != "weights" or not trace.copies_gathered:
+                    least += held[term] - shared
                 held[term] = least + min(gathered[term], shared)
         return held
 

@@ -1,5 +1,6 @@
 """Estimate: what a whole run needs, from one traced step and a sample of its batches."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -28,11 +29,13 @@ class Run:
 
     Attributes:
         steps: Optimizer steps.
-        accumulated: Batches of one process in a step.
+        accumulated: Batches of one process in a step; fewer in the last one of an epoch.
+        batches: Batches of one process in all.
     """
 
     steps: int
     accumulated: int
+    batches: int
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ def estimate(stage: Stage, trace: Trace, sample: Sample, run: Run, devices: Devi
         run: How long it is.
         devices: Where it takes place.
     """
-    batches = run.steps * run.accumulated * devices.number
+    batches = run.batches * devices.number
     largest = count(sample.largest, stage.processor)
     flops = {}
     for place, number in trace.flops.items():
@@ -120,7 +123,7 @@ def estimate(stage: Stage, trace: Trace, sample: Sample, run: Run, devices: Devi
         dominating=dominating,
         switch=switch_for(dominating, stage, devices),
         totals={
-            "examples": sample.mean["rows"] * batches,
+            "examples": sample.mean["examples"] * batches,
             "tokens": sample.mean["tokens"] * batches,
             "supervised_tokens": sample.mean["supervised_tokens"] * batches,
             "images": sample.mean["images"] * batches,
@@ -152,16 +155,23 @@ def length_of(trainer: Mapping[str, Any], sample: Sample, *, processes: int) -> 
     accumulated = int(trainer.get("accumulate_grad_batches") or 1)
     steps = int(trainer.get("max_steps") or -1)
     epochs = trainer.get("max_epochs")
-    if sample.batches_per_epoch is not None and epochs is not None and int(epochs) > 0:
-        each = max(1.0, sample.batches_per_epoch / processes)
+    each = None
+    if sample.batches_per_epoch is not None:
+        each = max(1, math.ceil(sample.batches_per_epoch / processes))
         limit = trainer.get("limit_train_batches")
         if limit is not None:
-            each = min(each, limit) if isinstance(limit, int) else each * limit
-        whole = max(1, round(int(epochs) * each / accumulated))
-        steps = whole if steps < 1 else min(steps, whole)
+            each = max(1, min(each, limit) if isinstance(limit, int) else int(each * limit))
+        # An epoch's last batches make a step of their own, as in Lightning.
+        if epochs is not None and int(epochs) > 0:
+            whole = int(epochs) * math.ceil(each / accumulated)
+            steps = whole if steps < 1 else min(steps, whole)
     if steps < 1:
         raise ValueError(
             f"trainer.max_steps: got {trainer.get('max_steps')} and an epoch of unknown length, "
             "allowed: 1 or more; or give --assumed.examples with trainer.max_epochs"
         )
-    return Run(steps, accumulated)
+    batches = steps * accumulated
+    if each is not None:
+        full, rest = divmod(steps, math.ceil(each / accumulated))
+        batches = full * each + rest * accumulated
+    return Run(steps, accumulated, batches)

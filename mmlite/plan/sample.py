@@ -10,10 +10,20 @@ from lightning import LightningDataModule
 from PIL import Image
 
 from mmlite.batch import Batch
+from mmlite.packing import pack
 from mmlite.processor import Processor
 from mmlite.records import IMAGE_PLACEHOLDER, ImageRef, Turn
 
-COUNTED = ("rows", "tokens", "padded_tokens", "squared", "supervised_tokens", "images", "tiles")
+COUNTED = (
+    "rows",
+    "examples",
+    "tokens",
+    "padded_tokens",
+    "squared",
+    "supervised_tokens",
+    "images",
+    "tiles",
+)
 
 
 @dataclass(frozen=True)  # no slots: the command line reads defaults with vars()
@@ -58,8 +68,9 @@ class Sample:
         origin: `data`, or `assumed`.
         note: How it came about, for people.
         num_batches: Batches looked at.
-        mean: Of each count over the batches: `rows`, `tokens`, `padded_tokens`, `squared` (the sum
-            over rows of the padded length squared), `supervised_tokens`, `images`, `tiles`.
+        mean: Of each count over the batches: `rows`, `examples` (more than rows where they are
+            packed), `tokens`, `padded_tokens`, `squared` (the sum over rows of the padded length
+            squared), `supervised_tokens`, `images`, `tiles`.
         largest: The batch with the most padded tokens.
         batches_per_epoch: For one process that has all the data; None where that is unknown.
     """
@@ -99,7 +110,7 @@ def assumed_sample(
     Args:
         processor: Makes it.
         assumption: What an example is like.
-        budget: `batch_size` and `max_batch_tokens`, where the run says so.
+        budget: `batch_size`, `max_batch_tokens` and `pack_tokens`, where the run says so.
         reason: Why no data was read.
 
     Raises:
@@ -117,9 +128,15 @@ def assumed_sample(
     rows = int(budget.get("batch_size") or 1)
     if limit := budget.get("max_batch_tokens"):
         rows = max(1, min(rows, int(limit) // len(row.input_ids)))
+    capacity = budget.get("pack_tokens")
+    in_row = max(1, int(capacity) // len(row.input_ids)) if capacity else 1
+    sizes, rows = [in_row] * rows, in_row * rows
+    batch = processor.collate([row] * rows)
+    if capacity:
+        batch = pack(batch, sizes, pad_id=processor.pad_id)
     examples = assumption.examples
     return _summary(
-        [processor.collate([row] * rows)],
+        [batch],
         processor,
         origin="assumed",
         note=f"{rows} equal examples a batch ({reason})",
@@ -154,6 +171,7 @@ def count(batch: Batch, processor: Processor) -> dict[str, float]:
     tiles = len(batch.tile_order)
     return {
         "rows": rows,
+        "examples": _num_examples(batch),
         "tokens": batch.num_tokens,
         "padded_tokens": rows * length,
         "squared": rows * length**2,
@@ -161,3 +179,10 @@ def count(batch: Batch, processor: Processor) -> dict[str, float]:
         "images": tiles / processor.image.num_tiles,
         "tiles": tiles,
     }
+
+
+def _num_examples(batch: Batch) -> int:
+    """Return how many examples a batch holds: of packed rows, as many as positions start again."""
+    if batch.position_ids is None:
+        return len(batch.input_ids)
+    return int(((batch.position_ids == 0) & batch.attention_mask).sum())

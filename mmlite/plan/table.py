@@ -56,7 +56,7 @@ def _parts(estimate: Estimate) -> Table:
 def _run(estimate: Estimate) -> Table:
     run, devices = estimate.run, estimate.devices
     table = _table("The run", "what", "amount", "")
-    accumulated = f"{run.accumulated} batches a step" if run.accumulated > 1 else ""
+    accumulated = f"{run.accumulated} batches of a device each" if run.accumulated > 1 else ""
     table.add_row("optimizer steps", f"{run.steps:,}", accumulated)
     for name, number in estimate.totals.items():
         table.add_row(name.replace("_", " "), short(number), "")

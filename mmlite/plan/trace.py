@@ -13,6 +13,7 @@ from torch.utils.hooks import RemovableHandle
 from mmlite.batch import Batch
 from mmlite.models import LanguageModel
 from mmlite.optim import build_optimizer, parameter_groups
+from mmlite.parallel import deep_blocks
 from mmlite.plan.ledger import Peak
 from mmlite.plan.simulation import Simulation
 from mmlite.stages import Stage
@@ -36,7 +37,10 @@ class Trace:
         flops: Floating point operations by place (`vision`, `projector`, `language`, `attention` of
             the language, `head`), forward and backward.
         recomputed: Operations that gradient checkpointing does again, beside those.
-        block: Bytes of the largest transformer block's weights.
+        block: Bytes of the largest transformer block's weights, as they are gathered from shards.
+        root: Bytes of the weights outside of blocks, as they are gathered.
+        copies_gathered: Whether mixed precision copies no weights where they are gathered, since
+            that makes them of the type that is computed in.
     """
 
     weights: Mapping[str, int]
@@ -46,6 +50,8 @@ class Trace:
     flops: Mapping[str, int]
     recomputed: int
     block: int
+    root: int
+    copies_gathered: bool
 
 
 def build_weightless(stage: Stage, simulation: Simulation, *, precision: str) -> None:
@@ -66,7 +72,9 @@ def build_weightless(stage: Stage, simulation: Simulation, *, precision: str) ->
     simulation.adopt(stage.built)
 
 
-def trace_step(stage: Stage, simulation: Simulation, batch: Batch, *, precision: str) -> Trace:
+def trace_step(
+    stage: Stage, simulation: Simulation, batch: Batch, *, precision: str, accumulated: int = 1
+) -> Trace:
     """Run two training steps by shapes; the second one has the optimizer's states.
 
     Args:
@@ -74,6 +82,7 @@ def trace_step(stage: Stage, simulation: Simulation, batch: Batch, *, precision:
         simulation: The one it was built in.
         batch: Pixels and features may be any numbers, token ids and labels are the real ones.
         precision: As Lightning's trainer names it.
+        accumulated: Batches of a step; the gradients of earlier ones are there in later ones.
     """
     width, _, kind = precision.partition("-")
     dtype = TYPES[width] if kind == "true" else torch.float32
@@ -88,20 +97,24 @@ def trace_step(stage: Stage, simulation: Simulation, batch: Batch, *, precision:
     with _places_told(stage, simulation), simulation:
         groups = parameter_groups(stage.parts, stage.trainable)
         optimizer = build_optimizer(stage.optimizer, groups, stage.lr_scale)
-        _step(stage, simulation, optimizer, fake, autocast)
-        held = simulation.ledger.held
-        simulation.flops.clear()
-        simulation.recomputed = 0
+        gradients = _step(stage, simulation, optimizer, fake, autocast, batches=1)
+        optimizer_bytes = simulation.ledger.held["optimizer"]
+        batches = min(accumulated, 2)
         with simulation.ledger.watched() as peak:
-            _step(stage, simulation, optimizer, fake, autocast)
+            _step(stage, simulation, optimizer, fake, autocast, batches=batches)
+    blocks = [_bytes(block) for block in deep_blocks(stage.built)]
+    # As `mmlite.parallel.shard` gathers them.
+    gathered = 0.5 if precision == "bf16-mixed" else 1.0
     return Trace(
         weights={name: _bytes(part) for name, part in stage.parts.items()},
-        gradients=held["gradients"],
-        optimizer=held["optimizer"],
+        gradients=gradients,
+        optimizer=optimizer_bytes,
         peak=peak,
         flops=dict(simulation.flops),
         recomputed=simulation.recomputed,
-        block=max((_bytes(block) for block in _blocks(stage.built)), default=0),
+        block=int(gathered * max(blocks, default=0)),
+        root=int(gathered * (_bytes(stage.built) - sum(blocks))),
+        copies_gathered=precision == "bf16-mixed",
     )
 
 
@@ -111,27 +124,39 @@ def _step(
     optimizer: Optimizer,
     batch: Batch,
     autocast: AbstractContextManager,
-) -> None:
-    """Do what Lightning does: gradients of the step before are kept until the loss is known."""
-    simulation.phase, simulation.place = "forward", "language"
-    with autocast:
-        loss, _ = stage.loss(batch)
-    optimizer.zero_grad()
-    simulation.phase = "backward"
-    loss.backward()
-    del loss
-    for parameter in stage.built.parameters():
-        if parameter.grad is not None:
-            simulation.ledger.rename(parameter.grad, "gradients")
+    *,
+    batches: int,
+) -> int:
+    """Do what a stage does: gradients are dropped as soon as the optimizer has used them.
+
+    Returns:
+        The bytes of all gradients; the operations in `simulation` are those of one batch.
+    """
+    for _ in range(batches):
+        simulation.phase, simulation.place = "forward", "language"
+        simulation.flops.clear()
+        simulation.recomputed = 0
+        with autocast:
+            loss, _ = stage.loss(batch)
+        simulation.phase = "backward"
+        loss.backward()
+        del loss
+        for parameter in stage.built.parameters():
+            if parameter.grad is not None:
+                simulation.ledger.rename(parameter.grad, "gradients")
+    gradients = simulation.ledger.held["gradients"]
     simulation.phase = "step"
     optimizer.step()
+    optimizer.zero_grad()
+    return gradients
 
 
 def _autocast(precision: str) -> AbstractContextManager:
     width, _, kind = precision.partition("-")
     if kind != "mixed":
         return nullcontext()
-    return torch.autocast("cpu", dtype=TYPES[width])
+    # As Lightning does: copies live as long as the backward pass needs them, and no longer.
+    return torch.autocast("cpu", dtype=TYPES[width], cache_enabled=False)
 
 
 @contextmanager
@@ -175,8 +200,3 @@ def _watch(module: nn.Module, place: str, simulation: Simulation) -> list[Remova
 def _bytes(module: nn.Module) -> int:
     tensors = [*module.parameters(), *module.buffers()]
     return sum(tensor.untyped_storage().nbytes() for tensor in tensors)
-
-
-def _blocks(model: nn.Module) -> list[nn.Module]:
-    lists = [m for m in model.modules() if isinstance(m, nn.ModuleList | nn.Sequential)]
-    return [block for found in lists for block in found]

@@ -73,7 +73,7 @@ class Stage(LightningModule, ABC):
             weights are taken; `--ckpt_path` resumes a run. An adapter found there is gone on with
             if `adapters` names the part, and merged into the part otherwise.
         gradient_checkpointing: Names of the parts whose activations are computed again for the
-            backward pass instead of kept: less memory, more time, the same gradients.
+            backward pass instead of kept, or `[all]`: less memory, more time, the same gradients.
         decoding: How answers are written when the stage is validated, tested or asked to predict;
             null measures the loss alone. A sharded model only measures the loss.
         speed: Switches that change time and memory, and no result.
@@ -173,6 +173,8 @@ class Stage(LightningModule, ABC):
         if self.model is not None:
             return
         self.model = self.build()
+        if self.gradient_checkpointing == ("all",):
+            self.gradient_checkpointing = tuple(self.parts)
         self._check_names()
         if self.speed.fused_norms:
             fuse_norms(self.model)
@@ -356,8 +358,9 @@ class Stage(LightningModule, ABC):
             "init_from": self.init_from,
             "gradient_checkpointing": self.gradient_checkpointing,
         }
+        more = {"gradient_checkpointing": "; or all by itself"}
         problems = [
-            f"model.init_args.{key}: got {sorted(unknown)}, allowed: {allowed}"
+            f"model.init_args.{key}: got {sorted(unknown)}, allowed: {allowed}{more.get(key, '')}"
             for key, names in given.items()
             if (unknown := set(names) - set(self.parts))
         ]

@@ -76,11 +76,14 @@ def test_data_that_is_not_there_is_assumed(capsys, tmp_path):
 
 def test_shards_lower_what_belongs_to_the_weights(capsys):
     one = planned(PLAN, capsys)
-    many = planned([*PLAN, "-c", str(EXPERIMENTS / "overlays" / "fsdp.yaml")], capsys)
+    sharded = [*PLAN, "-c", str(EXPERIMENTS / "overlays" / "fsdp.yaml")]
+    plain = ["--trainer.precision", "32-true", "--model.init_args.gradient_checkpointing", "null"]
+    many = planned([*sharded, *plain], capsys)
     assert many["devices"]["strategy"] == "fsdp"
     assert many["memory"]["optimizer"] == one["memory"]["optimizer"] // 2
     assert many["memory"]["activations"] == one["memory"]["activations"]
     assert many["totals"]["tokens"] == 2 * one["totals"]["tokens"]
+    assert planned(sharded, capsys)["memory"]["activations"] < 0.5 * one["memory"]["activations"]
 
 
 def test_nothing_is_written(capsys, tmp_path):

@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
+from interop.made_runs import FIXED, QWEN, run_config
 from safetensors.torch import load_file
 from tiny import tiny_stage
 from train_two import run
 
+from mmlite.cli.main import main
+from mmlite.runs import CONFIG_FILE
 from mmlite.stages.checkpoints import checkpoint_part
 from mmlite.stages.weights import full_state
 
@@ -18,6 +22,7 @@ SCRIPT = Path(__file__).with_name("train_two.py")
 KINDS = (
     *("ddp", "ddp_qlora", "fsdp", "fsdp_muon", "fsdp_lora", "fsdp_bf16"),
     *("fsdp_killed", "fsdp_resumed", "ddp_anyres", "fsdp_anyres"),
+    *("fsdp_chunked", "fsdp_recomputed", "fsdp_packed", "fsdp_every", "ddp_every", "fsdp_composed"),
 )
 LAST = Path("fsdp_killed") / "checkpoints" / "last.ckpt"
 
@@ -32,6 +37,10 @@ def weights_of(folder: Path) -> dict[str, torch.Tensor]:
 def two(tmp_path_factory):
     """Runs of two processes; torchrun finds a free port."""
     out = tmp_path_factory.mktemp("two")
+    composed = out / "fsdp_composed"
+    composed.mkdir()
+    config = run_config(composed, image=FIXED, chat=QWEN)
+    (composed / CONFIG_FILE).write_text(yaml.safe_dump(config))
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
         [sys.executable, *launch, str(SCRIPT), str(out), *KINDS],
@@ -69,6 +78,25 @@ def test_accumulation_ends_in_the_weights_of_one_big_batch(single, tmp_path):
 @pytest.mark.parametrize("kind", ["ddp", "fsdp"])
 def test_two_processes_end_in_the_weights_of_one(kind, single, two):
     assert_same(weights_of(two / kind), single[0])
+
+
+@pytest.mark.parametrize("kind", ["fsdp_chunked", "fsdp_recomputed"])
+def test_switches_of_speed_and_memory_change_nothing_on_shards(kind, single, two):
+    assert_same(weights_of(two / kind), single[0])
+    found = json.loads((two / kind / "metrics.json").read_text())
+    for name in ("train/loss", "val/loss"):
+        assert found[name] == pytest.approx(single[1][name], rel=1e-4)
+
+
+def test_packed_rows_train_the_same_whatever_else_is_on(single, two, tmp_path):
+    """`every`: chunks of the loss, activations computed again and compiled blocks as well."""
+    metrics = run("single_packed", tmp_path)
+    expected = weights_of(tmp_path)
+    assert any(not torch.equal(tensor, single[0][name]) for name, tensor in expected.items())
+    for kind in ("fsdp_packed", "fsdp_every", "ddp_every"):
+        assert_same(weights_of(two / kind), expected)
+        found = json.loads((two / kind / "metrics.json").read_text())
+        assert found["val/loss"] == pytest.approx(metrics["val/loss"], rel=1e-4)
 
 
 def test_clipping_was_at_work(single, tmp_path):
@@ -132,6 +160,15 @@ def test_a_sharded_checkpoint_is_read_by_one_process(two, tmp_path):
     assert 0 < max(gaps) < 0.1
     with pytest.raises(ValueError, match="has no weights of heads, allowed: language, projector"):
         checkpoint_part(last, "heads")
+
+
+def test_a_sharded_checkpoint_is_exported_by_one_process(two, tmp_path):
+    last, out = two / "fsdp_composed" / "checkpoints" / "last.ckpt", tmp_path / "out"
+    assert last.is_dir()
+    assert main(["export", str(last), "--out", str(out)]) == 0  # compares logits and answers
+    exported = load_file(out / "model.safetensors")
+    (table,) = [tensor for name, tensor in exported.items() if name.endswith("embed_tokens.weight")]
+    assert torch.equal(table, checkpoint_part(last, "language")["model.model.embed_tokens.weight"])
 
 
 def test_a_plain_checkpoint_holds_the_same_weights(two, tmp_path):

@@ -10,13 +10,16 @@ import json
 import sys
 import warnings
 from dataclasses import replace
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from lightning import Callback, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.strategies import ModelParallelStrategy
+from torch import nn
 from torch.optim import SGD
 
 if __name__ == "__main__":
@@ -34,6 +37,8 @@ from mmlite.muon import MuonAdamW
 from mmlite.parallel import leave_processes, rank, world_size
 from mmlite.processor import Processor
 from mmlite.records import Example, ImageRef, Turn
+from mmlite.runs import CONFIG_FILE, build_stage
+from mmlite.stages.speed import Speed
 
 ROWS = 17
 """The last global batch has one row, so that the second process's share of it is empty."""
@@ -52,10 +57,19 @@ KINDS: dict[str, dict[str, Any]] = {
     },
     "anyres": {"gradient_checkpointing": ["vision", "language"]},
     "bf16": {},
+    "chunked": {"speed": Speed(loss_chunk_tokens=3)},
+    "recomputed": {"gradient_checkpointing": ["all"]},
+    "packed": {},
+    "every": {  # packed too
+        "speed": Speed(loss_chunk_tokens=3, compile=True),
+        "gradient_checkpointing": ["all"],
+    },
+    "composed": {},
     "killed": {},
     "resumed": {},
 }
-"""What a stage is given beside what all share; precision and resuming are the trainer's."""
+"""What a stage is given beside what all share; precision and resuming are the trainer's, and the
+composed kind is built from the configuration in its folder."""
 
 CHECKPOINT_STEP = 2
 """Step after which the killed kind leaves a checkpoint; it is killed in the next."""
@@ -139,12 +153,16 @@ def run(
         decoding=Decoding(max_new_tokens=4),
         **{"optimizer": lambda groups: SGD(groups, lr=1.0, momentum=0.9), **KINDS[name]},
     )
+    if name == "composed":
+        stage = build_stage(yaml.safe_load((out / CONFIG_FILE).read_text()))
     data = SharedData(
         stage.processor, number=ROWS, batch_size=GLOBAL_BATCH // processes // accumulate
     )
+    if name in ("packed", "every"):
+        data.plan.budget = replace(data.plan.budget, batch_size=2 // processes, pack_tokens=48)
     watch = Watch()
     callbacks: list[Callback] = [watch]
-    if name in ("killed", "resumed"):
+    if name in ("killed", "resumed", "composed"):
         keep = {"filename": "last", "every_n_train_steps": CHECKPOINT_STEP, "save_top_k": 1}
         callbacks.append(ModelCheckpoint(out / "checkpoints", **keep))
     trainer = tiny_trainer(
@@ -171,6 +189,9 @@ def main(out: Path, kinds: list[str]) -> None:
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
     warnings.filterwarnings("error", message="FSDP2-wrapped module")  # gradients may be wrong
+    # Graphs and their gradients are captured, but run as they are: no C++ compiler for a test.
+    graphs = partialmethod(nn.Module.compile, backend="aot_eager")
+    nn.Module.compile = graphs  # pyright: ignore[reportAttributeAccessIssue]
     for kind in kinds:
         is_resumed = kind.endswith("_resumed")
         killed = out / kind.replace("_resumed", "_killed") / "checkpoints" / "last.ckpt"

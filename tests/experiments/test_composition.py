@@ -41,6 +41,9 @@ def test_overlay_goes_on_top_of_a_run(overlay: Path, tmp_path: Path) -> None:
     before = parsed([*arguments, "--run", str(tmp_path)])
     after = parsed([*arguments, "-c", str(overlay), "--run", str(tmp_path)])
     assert after["trainer"]["callbacks"][:8] == before["trainer"]["callbacks"][:8]
+    memory = "gradient_checkpointing"  # changes no gradient
+    for model in (before["model"], after["model"]):
+        model["init_args"].pop(memory)
     assert after["model"] == before["model"], "an overlay says where and how long, never what"
     assert after["data"]["class_path"] == before["data"]["class_path"]
     assert after["trainer"] != before["trainer"]
@@ -55,6 +58,8 @@ def test_overlay_of_two_processes_builds_its_strategy(name: str, tmp_path: Path)
     kinds = {"ddp": "DDPStrategy", "fsdp": "ModelParallelStrategy"}
     assert type(cli.trainer.strategy).__name__ == kinds[name]
     assert cli.trainer.num_devices == 2
+    kept = ("32-true", ()) if name == "ddp" else ("bf16-mixed", ("all",))
+    assert (cli.trainer.precision, cli.model.gradient_checkpointing) == kept
 
 
 @pytest.mark.parametrize("run", ["language", "vision", "extraction"])

@@ -1,5 +1,7 @@
 """How a run's memory and time spread over devices."""
 
+from dataclasses import replace
+
 import pytest
 
 from mmlite.plan.devices import H100_FLOPS, devices_of
@@ -22,6 +24,8 @@ TRACE = Trace(
     flops={"language": 100},
     recomputed=0,
     block=100,
+    root=30,
+    copies_gathered=False,
 )
 SHARDED = {
     "class_path": "lightning.pytorch.strategies.ModelParallelStrategy",
@@ -48,10 +52,18 @@ def test_shards_divide_what_belongs_to_weights_and_gather_a_block_at_a_time():
     assert devices.strategy == "fsdp"
     assert held == {
         **HELD,
-        "weights": 1000 // 4 + 2 * 100,
-        "gradients": 800 // 4 + 100,
+        "weights": 1000 // 4 + 30 + 2 * 100,
+        "gradients": 800 // 4 + 30 + 100,
         "optimizer": 1600 // 4,
     }
+
+
+def test_gathered_weights_in_bfloat16_are_not_copied_once_more():
+    devices = devices_of({"devices": 4, "strategy": SHARDED})
+    mixed = {**HELD, "weights": 1500}  # copies of the whole model, which one device would hold
+    assert devices.held(TRACE, mixed)["weights"] == 1000 // 4 + 230 + 500
+    gathered = replace(TRACE, copies_gathered=True, block=50, root=15)
+    assert devices.held(gathered, mixed)["weights"] == 1000 // 4 + 115
 
 
 def test_time_is_operations_by_what_all_devices_do():

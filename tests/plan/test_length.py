@@ -10,11 +10,18 @@ def test_steps_or_epochs_whichever_end_first(processor):
     data = TinyData(processor, number=40, batch_size=4)
     sample = read_sample(data, processor, num_batches=3)
     assert sample.batches_per_epoch == 10
-    assert length_of({"max_steps": 7, "max_epochs": -1}, sample, processes=1) == Run(7, 1)
-    assert length_of({"max_steps": -1, "max_epochs": 2}, sample, processes=1) == Run(20, 1)
-    assert length_of({"max_steps": 15, "max_epochs": 2}, sample, processes=2) == Run(10, 1)
+    assert length_of({"max_steps": 7, "max_epochs": -1}, sample, processes=1) == Run(7, 1, 7)
+    assert length_of({"max_steps": -1, "max_epochs": 2}, sample, processes=1) == Run(20, 1, 20)
+    assert length_of({"max_steps": 15, "max_epochs": 2}, sample, processes=2) == Run(10, 1, 10)
     settings = {"max_epochs": 1, "accumulate_grad_batches": 5, "limit_train_batches": 0.5}
-    assert length_of(settings, sample, processes=1) == Run(1, 5)
+    assert length_of(settings, sample, processes=1) == Run(1, 5, 5)
+
+
+def test_an_epochs_last_batches_make_a_step_of_their_own(processor):
+    sample = read_sample(TinyData(processor, number=40, batch_size=4), processor, num_batches=3)
+    settings = {"max_epochs": 2, "accumulate_grad_batches": 4}
+    assert length_of(settings, sample, processes=1) == Run(6, 4, 20)  # 4, 4 and 2 batches
+    assert length_of({**settings, "max_steps": 4}, sample, processes=1) == Run(4, 4, 14)
 
 
 def test_a_run_without_an_end_is_refused(processor):
@@ -51,6 +58,18 @@ def test_an_assumed_batch_is_as_large_as_the_budget_allows(processor):
         processor, assumption, {"batch_size": 6, "max_batch_tokens": 2 * length}, reason=""
     )
     assert few.mean["rows"] == 2
+
+
+def test_an_assumed_packed_batch_holds_what_fits_into_its_rows(processor):
+    assumption = Assumption(examples=120, text_tokens=20, supervised_tokens=10)
+    one = assumed_sample(processor, assumption, {"batch_size": 1}, reason="")
+    length = one.largest.input_ids.shape[1]
+    budget = {"batch_size": 2, "pack_tokens": 3 * length + 1}
+    packed = assumed_sample(processor, assumption, budget, reason="")
+    assert (packed.mean["rows"], packed.mean["examples"]) == (2, 6)
+    assert packed.largest.input_ids.shape == (2, 3 * length)
+    assert packed.mean["images"] == 6
+    assert packed.batches_per_epoch == 20
 
 
 def test_impossible_assumptions_are_refused():

@@ -98,6 +98,33 @@ def test_half_precision_halves_weights_and_mixed_copies_them(processor, batch):
     assert mixed.peak.alone["weights"] > sum(full.weights.values())
 
 
+def test_gradients_are_there_in_the_forward_pass_only_if_they_are_accumulated(processor):
+    batch = processor.collate([processor.encode_example(e) for e in tiny_examples(24)])
+    found = []
+    for accumulated in (1, 4):
+        simulation, stage = Simulation(), tiny_stage(processor=processor, optimizer=ADAM)
+        build_weightless(stage, simulation, precision="32-true")
+        found.append(
+            trace_step(stage, simulation, batch, precision="32-true", accumulated=accumulated)
+        )
+    one, several = found
+    assert several.flops == one.flops
+    assert several.peak.alone["gradients"] >= one.peak.alone["gradients"]
+    assert sum(several.peak.together.values()) > sum(one.peak.together.values())
+
+
+def test_copies_of_mixed_precision_live_no_longer_than_they_are_needed(processor, batch):
+    kept, again = (
+        traced(
+            tiny_stage(processor=processor, optimizer=ADAM, gradient_checkpointing=parts),
+            batch,
+            "bf16-mixed",
+        ).peak.alone["weights"]
+        for parts in (None, ["all"])
+    )
+    assert again < kept
+
+
 def test_unknown_precision_is_refused(stage):
     with pytest.raises(ValueError, match=r"trainer\.precision: got 'int4', allowed: 32-true, "):
         build_weightless(stage, Simulation(), precision="int4")

@@ -69,7 +69,17 @@ def test_trained_weights_keep_their_names(tmp_path):
         torch.testing.assert_close(weights[True][name], tensor, msg=name)
 
 
-def test_an_unknown_part_is_refused():
-    stage = tiny_stage(gradient_checkpointing=["langauge"])
-    with pytest.raises(ValueError, match=r"gradient_checkpointing: got \['langauge'\], allowed: v"):
+def test_all_names_every_part_and_only_whole_blocks_are_computed_again():
+    stage = tiny_stage(gradient_checkpointing=["all"])
+    stage.configure_model()
+    assert stage.gradient_checkpointing == ("vision", "projector", "language")
+    again = [m for m in stage.built.modules() if "forward" in vars(m)]
+    assert len(again) == 3  # two blocks of the language model, one of the encoder
+
+
+@pytest.mark.parametrize("wrong", ["langauge", "all"])
+def test_an_unknown_part_is_refused(wrong):
+    stage = tiny_stage(gradient_checkpointing=[wrong, "vision"])
+    message = rf"checkpointing: got \['{wrong}'\], allowed: vision, .*language; or all by itself"
+    with pytest.raises(ValueError, match=message):
         stage.configure_model()

@@ -1,0 +1,76 @@
+"""Building a module without drawing the random numbers that loaded weights will overwrite.
+
+Only random fills are left out. What is computed, such as position tables and other buffers that no
+file holds, is computed as ever.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+Made = TypeVar("Made", bound=nn.Module)
+
+RANDOM = {"uniform_", "normal_", "kaiming_uniform_"}
+"""In-place operations that fill a tensor with random numbers, as PyTorch's hooks tell of them."""
+
+WHOLE = {"copy_", "zero_", "fill_", "constant_"}
+"""In-place operations after which a tensor has no number that it had before."""
+
+
+def loaded_without_drawing(build: Callable[[], Made]) -> Made:
+    """Build a module, weights and all, without filling it with random numbers first.
+
+    If a weight was to be filled at random and was not loaded, or something was computed from it,
+    the module is built again as ever. Either way it is bit by bit what `build()` alone makes; the
+    random numbers that were not drawn are left to whatever draws next.
+
+    Args:
+        build: Returns the module, its weights loaded in place.
+    """
+    with _NotDrawn() as mode:
+        made = build()
+    return made if mode.is_complete(made) else build()
+
+
+class _NotDrawn(TorchFunctionMode):
+    """Leave out random fills, and what is done in place to such tensors until they are loaded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: dict[int, Tensor] = {}  # by address; kept, so that no address comes again
+        self.was_read = False
+
+    def is_complete(self, module: nn.Module) -> bool:
+        """Return whether no number of a module depends on one that was left out."""
+        held = {tensor.data_ptr() for tensor in (*module.parameters(), *module.buffers())}
+        return not self.was_read and not held & set(self.waiting)
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        """Run a function, or not."""
+        name, kwargs = getattr(func, "__name__", ""), kwargs or {}
+        first = args[0] if args else kwargs.get("tensor")
+        is_in_place = name.endswith("_") and not name.endswith("__") and isinstance(first, Tensor)
+        if is_in_place and name in RANDOM and _is_whole(first):
+            self.waiting.setdefault(first.data_ptr(), first)
+            return first
+        if is_in_place and self._waits(first) and name != "requires_grad_":
+            if name not in WHOLE:
+                return first
+            if _is_whole(first):
+                del self.waiting[first.data_ptr()]
+        given = [value for value in (*args, *kwargs.values()) if self._waits(value)]
+        out = func(*args, **kwargs)
+        if given and isinstance(out, Tensor) and not self._waits(out):
+            self.was_read = self.was_read or out is not first
+        return out
+
+    def _waits(self, value: Any) -> bool:
+        return isinstance(value, Tensor) and value.data_ptr() in self.waiting
+
+
+def _is_whole(tensor: Tensor) -> bool:
+    return tensor.untyped_storage().nbytes() == tensor.nbytes
