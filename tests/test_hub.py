@@ -2,6 +2,7 @@
 
 import time
 from types import SimpleNamespace
+from typing import Any
 
 import huggingface_hub
 import pytest
@@ -29,7 +30,7 @@ def hub(monkeypatch):
     return answers
 
 
-def answer(status):
+def answer(status) -> Any:
     return SimpleNamespace(status_code=status, headers={}, request=None)
 
 

@@ -20,18 +20,10 @@ from mmlite.losses import token_loss
 from mmlite.models import LanguageModel, Projector, VisionEncoder, VisionLanguageModel
 from mmlite.models.adapters import Adapter
 from mmlite.models.fingerprint import weights_fingerprint
-from mmlite.models.norms import fuse_norms
 from mmlite.models.quantization import packed_layers
 from mmlite.models.weightless import is_weightless
 from mmlite.optim import Schedule, build_optimizer, parameter_groups
-from mmlite.parallel import (
-    checkpoint_blocks,
-    compile_blocks,
-    shard,
-    sum_over_processes,
-    uncompiled,
-    world_size,
-)
+from mmlite.parallel import compile_blocks, shard, sum_over_processes, uncompiled, world_size
 from mmlite.processor import Processor
 from mmlite.records import Prediction
 from mmlite.stages.adapter_files import find_adapter
@@ -176,14 +168,11 @@ class Stage(LightningModule, ABC):
         if self.gradient_checkpointing == ("all",):
             self.gradient_checkpointing = tuple(self.parts)
         self._check_names()
-        if self.speed.fused_norms:
-            fuse_norms(self.model)
         if is_weightless():  # to plan a run: shapes are all that is asked for
             self.adapters.add_shapes(self.parts)
             self._freeze()
             self.part_rows = part_rows(self.parts, self.trainable)
-            for name in self.gradient_checkpointing:
-                checkpoint_blocks(self.parts[name])
+            self.speed.arrange(self.parts, self.gradient_checkpointing)
             return
         self._load()
         precision = "32-true" if self._trainer is None else str(self.trainer.precision)
@@ -196,8 +185,7 @@ class Stage(LightningModule, ABC):
         self.part_rows = part_rows(self.parts, self.trainable)
         rank_zero_info(part_table(self.part_rows))
         self._open_feature_cache()
-        for name in self.gradient_checkpointing:
-            checkpoint_blocks(self.parts[name])
+        self.speed.arrange(self.parts, self.gradient_checkpointing)
         if self.speed.compile:
             compile_blocks(self.model)
         if self._is_sharded():

@@ -5,7 +5,13 @@ checkpointing of the language model, the cache of frozen features of the process
 groups of a batch of the data module. `docs/performance.md` says when each pays.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from torch import nn
+
+from mmlite.models.norms import fuse_norms
+from mmlite.parallel import checkpoint_blocks
 
 
 @dataclass(frozen=True)  # no slots: the command line reads defaults with vars()
@@ -31,3 +37,16 @@ class Speed:
                 f"model.init_args.speed.loss_chunk_tokens: got {self.loss_chunk_tokens}, allowed: "
                 "1 or more, or null for all tokens at once"
             )
+
+    def arrange(self, parts: Mapping[str, nn.Module], checkpointed: Sequence[str]) -> None:
+        """Change how parts compute, and never what: nothing here needs their weights.
+
+        Args:
+            parts: By name; changed in place.
+            checkpointed: Names of parts whose activations are computed again.
+        """
+        if self.fused_norms:
+            for part in parts.values():
+                fuse_norms(part)
+        for name in checkpointed:
+            checkpoint_blocks(parts[name])

@@ -93,9 +93,7 @@ def test_a_file_where_a_folder_belongs_is_named(tmp_path, capsys):
     file = tmp_path / "there"
     file.touch()
     assert main(["world", "--export", str(file), "--images", "1"]) == 1
-    assert capsys.readouterr().err.startswith(
-        f"mmlite: export: got '{file}', which is a file, allo"
-    )
+    assert capsys.readouterr().err.startswith(f"mmlite: export: got '{file}', which is a file, ")
     dials = tmp_path / "world.yaml"
     dials.write_text("max_objects: many\n")
     assert main(["world", "--preview", str(tmp_path / "p.png"), "--world", str(dials)]) == 2
