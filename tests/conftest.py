@@ -29,6 +29,10 @@ CHECKED = [
 ]
 install_import_hook(CHECKED, "beartype.beartype")
 
+PLACE = ("MASTER_ADDR", "MASTER_PORT", "RANK", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE")
+LAUNCH = {name: os.environ.get(name) for name in PLACE}
+"""What tells a process its place among others, before any test."""
+
 
 def pytest_configure(config: pytest.Config) -> None:
     if not _gpu_asked_for(config):
@@ -57,13 +61,18 @@ def _gpu_asked_for(config: pytest.Config) -> bool:
 
 @pytest.fixture(autouse=True)
 def restored_state() -> Iterator[None]:
-    """Put back random states, PyTorch's defaults and thread count; end process groups."""
+    """Put back random states, PyTorch's defaults and thread count; end process groups.
+
+    Strategies leave what tells a process its place among others in the environment, where a later
+    test would take itself for one of several.
+    """
     with ExitStack() as stack:
         stack.callback(random.setstate, random.getstate())
         if numpy := sys.modules.get("numpy"):
             stack.callback(numpy.random.set_state, numpy.random.get_state())
         if torch := sys.modules.get("torch"):
             _keep_torch(torch, stack)
+        stack.callback(_put_back_launch)
         stack.callback(_end_process_group)
         yield
 
@@ -75,6 +84,14 @@ def _keep_torch(torch: Any, stack: ExitStack) -> None:
     algorithms = torch.are_deterministic_algorithms_enabled()
     stack.callback(torch.use_deterministic_algorithms, algorithms)
     stack.callback(torch.set_num_threads, torch.get_num_threads())
+
+
+def _put_back_launch() -> None:
+    for name, value in LAUNCH.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def _end_process_group() -> None:
