@@ -29,9 +29,6 @@ CHECKED = [
 ]
 install_import_hook(CHECKED, "beartype.beartype")
 
-LONG = ("study", "distributed", "benchmarks")
-"""Rooms whose tests take longest: they begin, so that no process is left with them at the end."""
-
 PLACE = ("MASTER_ADDR", "MASTER_PORT", "RANK", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE")
 LAUNCH = {name: os.environ.get(name) for name in PLACE}
 """What tells a process its place among others, before any test."""
@@ -43,7 +40,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: not any(room in item.path.parts for room in LONG))
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if not marked:
         return
