@@ -87,8 +87,9 @@ def _read(file: str, seeds: list[int] | None, workers: int | None) -> StudySpec:
 def _check_runs(study: StudySpec, out: Path) -> None:
     """Read every file of the runs that are left to do, so that a typo stops before any training.
 
-    A run is read if one of its files was in none before: the same files for another size are not
-    read again and again.
+    Each run is read whole once, and each file of a size once: the same run for another size is not
+    read again and again. A key that one run allows a size's file and another does not stops the
+    other when its turn comes.
 
     Raises:
         ArgumentProblem: If a key or a value is wrong; the message names the run.
@@ -99,10 +100,15 @@ def _check_runs(study: StudySpec, out: Path) -> None:
 
     fit = training_parsers()["fit"]
     read: set[str] = set()
+    names: set[str] = set()
     for job in plan(replace(study, seeds=study.seeds[:1]), out.resolve()):
-        if job.action != "train" or is_done(job, out) or read.issuperset(job.arguments["config"]):
+        if job.action != "train" or is_done(job, out):
             continue
-        read.update(job.arguments["config"])
+        run, files = job.name.removesuffix(f"-{job.size}"), job.arguments["config"]
+        if run in names and read.issuperset(files):
+            continue
+        names.add(run)
+        read.update(files)
         try:
             check_arguments(fit, run_arguments(job, out)[1:])
         except ArgumentProblem as error:

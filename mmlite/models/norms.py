@@ -41,7 +41,8 @@ class RootMeanSquareNorm(torch.autograd.Function):
             products = (gradient * normed.to(x.dtype)).reshape(-1, len(weight))
             learnt = products.sum(0).to(weight.dtype)
         inner = (gradient * weight).to(x.dtype).float()
-        along = torch.linalg.vecdot(inner, normed).unsqueeze(-1).div_(len(weight))
+        # Not vecdot, which autocast would compute in bfloat16 where this is compiled.
+        along = (inner * normed).sum(-1, keepdim=True).div_(len(weight))
         return torch.addcmul(inner, normed, along, value=-1).mul_(scale).to(x.dtype), learnt, None
 
 

@@ -153,7 +153,7 @@ class _Planner:
         first = {part: self._run_job(other, size) for part, other in spec.init_from.items()}
         flags = {**self.study.set, **spec.set}
         texts = [inner.read_bytes() for file in files for inner in referenced_files(file)]
-        texts += code_of(*texts)
+        texts += code_of(*texts, json.dumps(flags).encode())
         arguments = {
             "config": [str(file) for file in files],
             "init_from": {part: str(self.out / job.name) for part, job in first.items()},
@@ -215,7 +215,8 @@ class _Planner:
             asked = [evaluation.source, evaluation.split, evaluation.prompts]
             named = Path(self.study.path.parent / evaluation.prompts)
             texts = [named.read_bytes()] if named.is_file() else []
-            texts += code_of(json.dumps(evaluation.source).encode())
+            named_classes = [evaluation.source, evaluation.models.get(size)]
+            texts += code_of(json.dumps(named_classes).encode())
             inputs = [asked, evaluation.max_new_tokens, self.seed, _without_folders(arguments)]
             if size in evaluation.models:
                 inputs.append(model_key(evaluation.models[size]))

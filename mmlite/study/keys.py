@@ -43,19 +43,20 @@ def program_key(*, reporting: bool = False) -> str:
 def code_of(*texts: bytes) -> list[bytes]:
     """Return the source of the classes that YAML names and that belong to no installed package.
 
-    A researcher's own module decides results as much as mmlite does. Of a module in a package,
+    A researcher's own module decides results as much as mmlite does. Whatever reads like a path of
+    a module counts, for classes are also named without `class_path`. Of a module in a package,
     the whole package counts; what a module imports from elsewhere does not.
 
     Args:
         texts: YAML or JSON.
     """
-    named = set(re.findall(rb"class_path[\"']?:\s*[\"']?([\w.]+)", b"\n".join(texts)))
-    files = {file for name in named for file in _own_code(name.decode())}
+    named = re.findall(rb"\b([A-Za-z_]\w*)(?:\.\w+)+", b"\n".join(texts))
+    files = {file for top in sorted(set(named)) for file in _own_code(top.decode())}
     return [file.read_bytes() for file in sorted(files)]
 
 
-def _own_code(class_path: str) -> list[Path]:
-    top = class_path.partition(".")[0]
+@cache
+def _own_code(top: str) -> list[Path]:
     if top in OWN_PACKAGES:
         return []
     try:
@@ -76,7 +77,13 @@ def _files(spec: ModuleSpec | None) -> list[Path]:
 
 def _is_installed(file: Path) -> bool:
     paths = sysconfig.get_paths()
-    installed = [*site.getsitepackages(), paths["stdlib"], paths["purelib"], paths["platlib"]]
+    installed = [
+        *site.getsitepackages(),
+        site.getusersitepackages(),
+        paths["stdlib"],
+        paths["purelib"],
+        paths["platlib"],
+    ]
     return any(file.is_relative_to(folder) for folder in installed)
 
 
@@ -85,7 +92,7 @@ def model_key(model: Mapping[str, Any]) -> list[Any]:
 
     Files are told apart by name, size and time, for weights are too large to be read for this.
     """
-    folder = Path(str(model.get("init_args", {}).get("name", "")))
+    folder = Path(str(model.get("init_args", {}).get("name", ""))).expanduser()
     files = sorted(folder.rglob("*")) if folder.is_dir() else []
     stats = [(file, file.stat()) for file in files if file.is_file()]
     return [dict(model), [[str(f.relative_to(folder)), s.st_size, s.st_mtime_ns] for f, s in stats]]

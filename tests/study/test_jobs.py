@@ -123,19 +123,29 @@ def test_a_changed_file_does_again_the_runs_that_read_it(tmp_path: Path) -> None
     assert {name for name in after if after[name] != before[name]} == EXTRACTED
 
 
+@pytest.mark.parametrize(
+    ("text", "flags"),
+    [
+        ("model: {projector: {class_path: ablations.parts.Projector}}\n", {}),
+        ("model: {projector: ablations.parts.Projector}\n", {}),
+        ("model: {}\n", {"model.init_args.projector": "ablations.parts.Projector"}),
+    ],
+)
 def test_a_changed_class_of_ones_own_does_again_the_runs_that_name_it(
-    tmp_path: Path, monkeypatch
+    text: str, flags: dict[str, str], tmp_path: Path, monkeypatch
 ) -> None:
     package = tmp_path / "ablations"
     package.mkdir()
     (package / "parts.py").write_text("class Projector: ...\n")
     (package / "helpers.py").write_text("SCALE = 1\n")
     run = tmp_path / "run.yaml"
-    run.write_text("model: {projector: {class_path: ablations.parts.Projector}}\n")
+    run.write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
+    keys_module._own_code.cache_clear()
 
     def add(study: dict[str, Any]) -> None:
         study["runs"]["extraction"]["config"].append(str(run))
+        study["runs"]["extraction"]["set"] = flags
 
     before = keys(planned(tmp_path, add))
     (package / "helpers.py").write_text("SCALE = 2\n")
