@@ -42,9 +42,8 @@ def locate(
     Raises:
         ValueError: If there is no such folder, or the model is neither on the hub nor cached.
     """
-    check_folder(name, key=key)
-    if _folder(name).is_dir():
-        return Published(str(_folder(name)), is_local=True)
+    if folder := local_folder(name, key=key):
+        return Published(str(folder), is_local=True)
     told, cached = f"{key}: got {name!r}", None
     try:
         cached = huggingface_hub.try_to_load_from_cache(name, file, revision=revision)
@@ -81,25 +80,32 @@ def locate(
     return Published(name, is_local=True)
 
 
-def check_folder(name: str, *, key: str) -> None:
-    """Stop at a name that can only be meant as a folder, if there is none.
+def local_folder(name: str, *, key: str) -> Path | None:
+    """Return the folder that a name means; None: it is a name on the hub.
 
     A name on the hub has at most one slash; and what stands before it is no folder here.
 
+    Args:
+        name: As given; `~` is the home folder.
+        key: Where it was given, for the message.
+
     Raises:
-        ValueError: If there is no such folder.
+        ValueError: If it can only be meant as a folder, and there is none.
     """
+    folder = _folder(name)
+    if folder.is_dir():
+        return folder
     first, _, rest = name.partition("/")
-    is_path = name.startswith((".", "/", "~")) or "/" in rest or (rest and Path(first).is_dir())
-    if is_path and not _folder(name).is_dir():
-        there = _folder(name)
-        while not there.is_dir():
-            there = there.parent
-        raise ValueError(
-            f"{key}: got {name!r}, but there is no such folder (the last that exists is "
-            f"{str(there)!r}), allowed: a local folder with the files of the model, or a Hugging "
-            "Face name such as Qwen/Qwen3-0.6B; correct the path"
-        )
+    if not (name.startswith((".", "/", "~")) or "/" in rest or (rest and Path(first).is_dir())):
+        return None
+    there = folder
+    while not there.is_dir():
+        there = there.parent
+    raise ValueError(
+        f"{key}: got {name!r}, but there is no such folder (the last that exists is "
+        f"{str(there)!r}), allowed: a local folder with the files of the model, or a Hugging "
+        "Face name such as Qwen/Qwen3-0.6B; correct the path"
+    )
 
 
 def _folder(name: str) -> Path:

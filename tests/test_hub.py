@@ -8,7 +8,7 @@ import huggingface_hub
 import pytest
 from huggingface_hub.errors import RemoteEntryNotFoundError, RepositoryNotFoundError
 
-from mmlite.hub import check_folder, locate
+from mmlite.hub import local_folder, locate
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_what_can_only_be_a_path_is_refused_at_once(name, tmp_path, monkeypatch,
     with pytest.raises(ValueError, match=r"language\.name: got '.*gone.*no such folder \(the last"):
         locate(name, key="language.name")
     with pytest.raises(ValueError, match="correct the path"):
-        check_folder(name, key="name")
+        local_folder(name, key="name")
 
 
 def test_a_folder_is_local_and_may_begin_at_home(tmp_path, monkeypatch, hub):

@@ -1,9 +1,9 @@
 """The image transform that a timm encoder was trained with."""
 
 import json
-from pathlib import Path
 from typing import Any, Literal
 
+from mmlite.hub import local_folder
 from mmlite.images.anyres import AnyRes
 from mmlite.images.transform import ImageTransform
 
@@ -49,8 +49,8 @@ def _config(model_name: str) -> dict[str, Any]:
     import timm
     from timm.models import load_model_config_from_hf
 
-    folder = Path(model_name.removeprefix("local-dir:"))
-    if folder.is_dir():
+    given = model_name.removeprefix("local-dir:")
+    if folder := local_folder(given, key="processor.image.model_name"):
         return json.loads((folder / "config.json").read_text())["pretrained_cfg"]
     if model_name.startswith("hf-hub:"):
         found, _, _ = load_model_config_from_hf(model_name.removeprefix("hf-hub:"))

@@ -8,7 +8,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from mmlite.generation import Decoding
-from mmlite.hub import check_folder, locate
+from mmlite.hub import local_folder, locate
 from mmlite.interop.image_text import ImageTextEngine
 from mmlite.models.fingerprint import weights_fingerprint
 from mmlite.systems import PerceptionStore, StoredEngine
@@ -115,7 +115,7 @@ def check_name(name: str, dtype: str) -> None:
     """
     problems = []
     try:
-        check_folder(name, key="name")
+        local_folder(name, key="name")
     except ValueError as error:
         problems.append(str(error))
     if dtype not in DTYPES:

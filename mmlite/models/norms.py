@@ -67,7 +67,10 @@ def _forward(module: Any, hidden_states: Tensor) -> Tensor:
 
 @cache
 def _is_plain(kind: type[nn.Module]) -> bool:
-    """Whether modules of a class are norms of this formula: one of them is asked."""
+    """Whether modules of a class are norms of this formula: one of them is asked.
+
+    Also in mixed precision, where a norm may scale before or after it rounds (OLMo2's before).
+    """
     if not kind.__name__.endswith("RMSNorm"):
         return False
     make: Callable[..., nn.Module] = kind
@@ -75,7 +78,13 @@ def _is_plain(kind: type[nn.Module]) -> bool:
         try:
             asked: Any = make(8, eps=1e-3)
             x, weight = torch.randn(4, 8), asked.weight.normal_()
-            told, expected = asked(x), RootMeanSquareNorm.apply(x, weight, asked.variance_epsilon)
-        except (AttributeError, TypeError):
+            pairs = [
+                (asked(given), RootMeanSquareNorm.apply(given, weight, asked.variance_epsilon))
+                for given in (x, x.bfloat16())
+            ]
+        except (AttributeError, TypeError, RuntimeError):
             return False
-    return torch.allclose(told, expected, rtol=1e-5, atol=1e-6)
+    return all(
+        told.dtype == expected.dtype and torch.allclose(told, expected, rtol=1e-5, atol=1e-6)
+        for told, expected in pairs
+    )

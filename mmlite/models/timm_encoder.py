@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from mmlite.hub import check_folder, locate
+from mmlite.hub import local_folder, locate
 
 _log = logging.getLogger(__name__)
 
@@ -32,9 +32,8 @@ def create_encoder(
     Raises:
         ValueError: If there is no such model, or its weights cannot be had.
     """
-    check_folder(model_name.removeprefix("local-dir:"), key="vision.model_name")
-    if Path(model_name).is_dir():
-        model_name = f"local-dir:{model_name}"
+    if folder := local_folder(model_name.removeprefix("local-dir:"), key="vision.model_name"):
+        model_name = f"local-dir:{folder}"
     if not model_name.startswith(_SOURCES) and not timm.is_model(model_name):
         near = timm.list_models(f"*{model_name.split('_')[0]}*")[:8]
         raise ValueError(
@@ -77,8 +76,8 @@ def load_encoder(encoder: nn.Module, path: str) -> None:
         ValueError: If the file cannot be read, or does not fit.
     """
     try:
-        weights = load_file(path)
-    except (OSError, SafetensorError) as error:
+        weights = load_file(Path(path).expanduser())
+    except (OSError, RuntimeError, SafetensorError) as error:
         raise ValueError(
             f"vision.weights: got {path!r}, which cannot be read ({error}); allowed: a "
             "safetensors file"

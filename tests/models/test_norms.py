@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import nn
 from transformers.models.gemma.modeling_gemma import GemmaRMSNorm
+from transformers.models.gpt_oss.modeling_gpt_oss import GptOssRMSNorm
+from transformers.models.olmo2.modeling_olmo2 import Olmo2RMSNorm
 from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
 
 from mmlite.models.norms import fuse_norms
@@ -74,6 +76,15 @@ def test_norms_of_another_formula_are_left_alone() -> None:
     model = nn.Sequential(GemmaRMSNorm(8), nn.LayerNorm(8), nn.RMSNorm(8), Qwen3RMSNorm(8))
     assert fuse_norms(model) == 1
     assert "forward" in vars(model[3])
+
+
+@pytest.mark.parametrize("norm", [Olmo2RMSNorm, GptOssRMSNorm])
+def test_norms_that_round_elsewhere_are_left_alone(norm) -> None:
+    """They return another type in mixed precision, where weights are float32 and inputs are not."""
+    theirs = norm(8)
+    expected = theirs(torch.ones(1, 8, dtype=torch.bfloat16)).dtype
+    assert fuse_norms(theirs) == 0
+    assert theirs(torch.ones(1, 8, dtype=torch.bfloat16)).dtype == expected
 
 
 def test_a_copy_norms_with_its_own_weight() -> None:

@@ -77,7 +77,10 @@ def test_a_layer_that_is_not_there_is_refused(layer):
         TimmVision("vit_tiny_patch16_224", feature_layer=layer, model_args=TINY)
 
 
-def test_a_local_folder_is_a_model(tmp_path):
+@pytest.mark.parametrize("given", ["{folder}", "local-dir:{folder}", "~", "local-dir:~"])
+def test_a_local_folder_is_a_model(given, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    given = given.format(folder=tmp_path)
     torch.manual_seed(0)
     saved = timm.create_model("vit_tiny_patch16_224", num_classes=0, **TINY)
     save_file(saved.state_dict(), tmp_path / "model.safetensors")
@@ -95,10 +98,10 @@ def test_a_local_folder_is_a_model(tmp_path):
         },
     }
     (tmp_path / "config.json").write_text(json.dumps(config))
-    vision = TimmVision(str(tmp_path), pretrained=True)
+    vision = TimmVision(given, pretrained=True)
     for name, tensor in vision.encoder.state_dict().items():
         assert torch.equal(tensor, saved.state_dict()[name]), name
-    transform = timm_image(str(tmp_path), "pad")
+    transform = timm_image(given, "pad")
     assert transform == ImageTransform(
         size_px=16,
         mean=(0.1, 0.2, 0.3),
