@@ -3,14 +3,17 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from lightning import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 
 from data_modules.bad_rows import BadRowLog, BadRows
 from data_modules.batching import BatchBudget, BatchPlan, Places, PlannedLoader
+from data_modules.kept_rows import KeptRows, rows_kept_for
 from data_modules.ledger import write_ledger
 from data_modules.mixture import Mixed, Mixture
 from data_modules.sources.base import Row, Source
@@ -67,6 +70,8 @@ class ExampleData(LightningDataModule, ABC):
         self.num_workers = num_workers
         self.prompts = load_prompts(prompts)
         self.bad_rows = BadRowLog(bad_rows)
+        self.kept: KeptRows | None = None
+        """Training rows made before, of the very same data; None makes every row when it is due."""
         self._resumed: Mapping[str, Any] | None = None
         self._training: PlannedLoader | None = None
 
@@ -95,6 +100,14 @@ class ExampleData(LightningDataModule, ABC):
             turns += [Turn("user", images + user), Turn("assistant", answer, trained=True)]
         return replace(first, turns=tuple(turns), task=task)
 
+    def share_rows(self, key: str) -> None:
+        """Share encoded training rows with runs of this process that have the same data.
+
+        Args:
+            key: Hash of everything that decides the rows: sources, seed, prompts, processor.
+        """
+        self.kept = rows_kept_for(key)
+
     def train_dataloader(self) -> PlannedLoader:
         if not self.train:
             raise ValueError(
@@ -109,7 +122,7 @@ class ExampleData(LightningDataModule, ABC):
                 write_ledger(folder, mixture)
         loader = self._loader(
             mixture.order,
-            lambda place: self._encode(lambda: mixture.row(place), keep=False),
+            partial(self._training_row, mixture),
             size=len(mixture),
             shuffle_seed=self.seed,
         )
@@ -191,6 +204,15 @@ class ExampleData(LightningDataModule, ABC):
             pad_id=self.processor.pad_id,
             refuse=self.bad_rows.note,
         )
+
+    def _training_row(self, mixture: Mixture, place: np.ndarray) -> Encoded | None:
+        number = (int(place[0]), int(place[1]))
+        row = None if self.kept is None else self.kept.get(number)
+        if row is None:
+            row = self._encode(lambda: mixture.row(number), keep=False)
+            if row is not None and self.kept is not None:
+                self.kept.put(number, row)
+        return row
 
     def _encode(self, read: Callable[[], Row], *, keep: bool) -> Encoded | None:
         try:

@@ -34,6 +34,8 @@ class Batch:
         layouts: How the tiles of each image are put together; empty where one follows the other.
         position_ids: Place of each token within its own example, where several examples share a
             row (`mmlite.packing`); None where every row is one example.
+        pads_left: Whether padding stands before the tokens of a row, as generation wants it. Where
+            it stands behind them, causal attention never sees it and needs no mask.
     """
 
     input_ids: Int[Tensor, "batch token"]
@@ -46,6 +48,7 @@ class Batch:
     examples: tuple[Example, ...] = field(default=(), repr=False)
     layouts: tuple[Layout, ...] = ()
     position_ids: Int[Tensor, "batch token"] | None = None
+    pads_left: bool = False
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "Batch":
         """Move every tensor; Lightning calls this instead of looking into the records."""

@@ -149,6 +149,7 @@ class Processor:
             pixel_keys=tiles.pixel_keys,
             examples=tuple(row.example for row in rows if row.example is not None),
             layouts=tiles.layouts,
+            pads_left=pad_left,
         )
 
     def decode(self, token_ids: Sequence[int]) -> str:

@@ -32,8 +32,9 @@ def gallery(study: StudySpec, out: Path, examples: Sequence[Example]) -> list[di
     by_id = {example.id: example for example in examples}
     shown = [study.sizes[-1], study.sizes[0]] if len(study.sizes) > 1 else study.sizes
     chosen = []
+    everything = [p for p in _predictions(out) if p.seed == study.seeds[0]]
     for size in shown:
-        of_size = [p for p in _predictions(out) if _is_of(p, study.seeds[0], size)]
+        of_size = [p for p in everything if {p.perceiver_size, p.reasoner_size} == {size}]
         system = next((s for s in SYSTEMS if any(p.system == s for p in of_size)), None)
         mine = [p for p in of_size if p.system == system]
         for category in dict.fromkeys(p.category for p in mine):
@@ -47,11 +48,6 @@ def gallery(study: StudySpec, out: Path, examples: Sequence[Example]) -> list[di
 def _predictions(out: Path) -> Iterable[Prediction]:
     for path in sorted((out / "predictions").glob("*.jsonl")):
         yield from read_predictions(path)
-
-
-def _is_of(prediction: Prediction, seed: int, size: str) -> bool:
-    sizes = {prediction.perceiver_size, prediction.reasoner_size}
-    return prediction.seed == seed and sizes == {size}
 
 
 def _entry(prediction: Prediction, example: Example) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from mmlite.records import content_key
 
-DECIDING = ("study/sources.py", "study/work.py")
+DECIDING = ("study/observers.py", "study/sources.py", "study/work.py")
 """Files among those that report which decide results too."""
 
 OWN_PACKAGES = ("mmlite", "data_modules", "callbacks")

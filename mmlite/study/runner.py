@@ -2,19 +2,16 @@
 
 import fcntl
 import logging
-import multiprocessing
-import os
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
-from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import TypeVar
 
 from mmlite.study import workers
+from mmlite.study.interrupts import interruptible
 from mmlite.study.jobs import (
     PREDICTIONS,
     Job,
@@ -24,17 +21,11 @@ from mmlite.study.jobs import (
     plan,
     predictions_file,
 )
+from mmlite.study.pool import Pool
 from mmlite.study.spec import StudySpec
 from mmlite.study.view import View
-from mmlite.study.workers import Progress
 
 _log = logging.getLogger(__name__)
-
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-
-HUGE_PAGES = ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
-"""Lets glibc ask Linux for large pages, read when a process starts: a step of the micro-world's
-largest model took 4 % less processor time, one of its smallest 7 %."""
 
 Made = TypeVar("Made")
 
@@ -42,20 +33,13 @@ LOCK_FILE = ".lock"
 """Held while a study runs, so that two of them never write to one folder."""
 
 
-@dataclass(frozen=True)
-class _Pool:
-    """The workers and what they report to."""
-
-    executor: ProcessPoolExecutor
-    reports: "Queue[Progress]"
-
-
-def run_study(study: StudySpec, out: Path, *, command: str = "") -> Path:
+def run_study(study: StudySpec, out: Path, pool: Pool, *, command: str = "") -> Path:
     """Run a study, or what is left of it, and write its report.
 
     Args:
         study: What to run.
         out: Where everything is written.
+        pool: Of workers.
         command: As typed, for the report.
 
     Returns:
@@ -76,9 +60,9 @@ def run_study(study: StudySpec, out: Path, *, command: str = "") -> Path:
         _forget_predictions(jobs, waiting, out)
         report = out / "report.html"
         if waiting or not is_reported(study, jobs, out):
-            with _workers(study) as pool, View(jobs, waiting) as view:
-                if waiting:
-                    _schedule(study, out, waiting, pool, view)
+            with View(jobs, waiting) as view, interruptible() as check:
+                for _ in _scheduled(study, out, waiting, pool, view):
+                    check()
                 about = {"command": command, "seconds": time.monotonic() - started}
                 view.console.print("Writing the report ...", highlight=False)
                 view.start("report")
@@ -111,27 +95,10 @@ def _forget_predictions(jobs: Sequence[Job], waiting: Sequence[Job], out: Path) 
             path.unlink()
 
 
-@contextmanager
-def _workers(study: StudySpec) -> Iterator[_Pool]:
-    for name in THREAD_VARIABLES:
-        os.environ[name] = "1"
-    os.environ.setdefault(*HUGE_PAGES)
-    context = multiprocessing.get_context("spawn")
-    reports: Queue[Progress] = context.Queue()
-    executor = ProcessPoolExecutor(
-        study.workers,
-        mp_context=context,
-        initializer=workers.start,
-        initargs=(os.getpid(), reports),
-    )
-    try:
-        yield _Pool(executor, reports)
-    finally:
-        workers.end(executor)
-        reports.cancel_join_thread()
-
-
-def _schedule(study: StudySpec, out: Path, waiting: Sequence[Job], pool: _Pool, view: View) -> None:
+def _scheduled(
+    study: StudySpec, out: Path, waiting: Sequence[Job], pool: Pool, view: View
+) -> Iterator[int]:
+    """Do jobs, as many at a time as there are workers; yield how many are left, now and then."""
     left = _by_priority(study, waiting)
     open_names = {job.name for job in waiting}
     running: dict[Future[None], Job] = {}
@@ -148,6 +115,7 @@ def _schedule(study: StudySpec, out: Path, waiting: Sequence[Job], pool: _Pool, 
             _result(future, job.name)
             open_names.discard(job.name)
             view.finish(job.name)
+        yield len(left) + len(running)
 
 
 def _by_priority(study: StudySpec, waiting: Sequence[Job]) -> list[Job]:

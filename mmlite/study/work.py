@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning import Callback, LightningModule, Trainer
 
 from mmlite.generation import Decoding, Engine
 from mmlite.microworld import Knowledge, Questions
@@ -22,6 +21,7 @@ from mmlite.records import Example, Prediction
 from mmlite.runs import load_run
 from mmlite.stages.weights import WEIGHTS_FILE
 from mmlite.study.jobs import DONE_FILE, Job, mark_done, predictions_file
+from mmlite.study.observers import Report, SharedRows, StepReport, report_part
 from mmlite.study.sources import build_model, build_source
 from mmlite.study.spec import StudySpec
 from mmlite.systems import (
@@ -43,9 +43,6 @@ from mmlite.training import command
 STARTED_FILE = "started.json"
 """Name of the mark of the inputs that a run's checkpoints belong to."""
 
-Report = Callable[[str, int, int], None]
-"""Told the job's name, how far it is, and how far it goes."""
-
 
 def do(job: Job, study: StudySpec, out: Path, report: Report) -> None:
     """Do one job and mark it done.
@@ -62,20 +59,6 @@ def do(job: Job, study: StudySpec, out: Path, report: Report) -> None:
     mark_done(job, out, time.perf_counter() - started)
 
 
-class StepReport(Callback):
-    """Tell the study how far a run is."""
-
-    def __init__(self, name: str, report: Report) -> None:
-        self.name = name
-        self.report = report
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        if trainer.global_step % 10 == 0:
-            self.report(self.name, trainer.global_step, int(trainer.max_steps))
-
-
 def _train(job: Job, study: StudySpec, out: Path, report: Report) -> None:
     folder = out / job.name
     resume = resume_point(folder, job)
@@ -84,7 +67,7 @@ def _train(job: Job, study: StudySpec, out: Path, report: Report) -> None:
         folder.mkdir(parents=True)
         (folder / STARTED_FILE).write_text(json.dumps({"key": job.key}))
     arguments = run_arguments(job, out, resume=resume)
-    command.run(arguments, callbacks=[StepReport(job.name, report)])
+    command.run(arguments, callbacks=[SharedRows(), StepReport(job.name, report)])
 
 
 def run_arguments(job: Job, out: Path, *, resume: Path | None = None) -> list[str]:
@@ -151,11 +134,7 @@ def _answer(job: Job, study: StudySpec, out: Path, report: Report) -> None:
     systems = build(job, study, out)
     predictions: list[Prediction] = []
     for number, system in enumerate(systems):
-        questions, before = len(examples), number * len(examples)
-
-        def told(done: int, total: int, before: int = before, questions: int = questions) -> None:
-            report(job.name, before + questions * done // total, questions * len(systems))
-
+        told = partial(report_part, partial(report, job.name), number, len(systems), len(examples))
         told(0, 1)
         for part in (system, *(vars(system).get(name) for name in ("perceiver", "reasoner"))):
             _watch(part, told)

@@ -1,6 +1,7 @@
 """Worker processes: how they start, tell how far they are, and end when the study is killed.
 
-Nothing heavy is imported here; a worker loads PyTorch with its first job.
+Nothing heavy is imported here, for the study's own process imports it too; a worker loads PyTorch
+when it starts.
 """
 
 import logging
@@ -40,12 +41,17 @@ def start(parent: int, reports: "Queue[Progress]") -> None:
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     _inherited["reports"] = reports
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    import mmlite.study.work  # noqa: F401  now, so that the first job need not wait for it
 
 
 def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(SECONDS_BETWEEN_LOOKS)
     os._exit(1)
+
+
+def ready() -> None:
+    """Do nothing, in a worker that has started."""
 
 
 def do_job(job: Job, study: StudySpec, out: Path) -> None:

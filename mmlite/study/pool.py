@@ -1,0 +1,60 @@
+"""The pool of worker processes of a study."""
+
+import multiprocessing
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.queues import Queue
+
+from mmlite.study import workers
+from mmlite.study.workers import Progress
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+HUGE_PAGES = ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
+"""Lets glibc ask Linux for large pages, read when a process starts: a step of the micro-world's
+largest model took 4 % less processor time, one of its smallest 7 %."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The workers of a study and what they report to.
+
+    Attributes:
+        executor: Takes work; its processes start with the first of it.
+        reports: What workers tell.
+    """
+
+    executor: ProcessPoolExecutor
+    reports: "Queue[Progress]"
+
+    def begin(self) -> None:
+        """Start the processes, which load what they need while this one does something else."""
+        self.executor.submit(workers.ready)
+
+
+@contextmanager
+def open_pool(size: int) -> Iterator[Pool]:
+    """Open a pool of single-threaded processes; whatever they do ends with it.
+
+    Args:
+        size: How many.
+    """
+    for name in THREAD_VARIABLES:
+        os.environ[name] = "1"
+    os.environ.setdefault(*HUGE_PAGES)
+    context = multiprocessing.get_context("spawn")
+    reports: Queue[Progress] = context.Queue()
+    executor = ProcessPoolExecutor(
+        size,
+        mp_context=context,
+        initializer=workers.start,
+        initargs=(os.getpid(), reports),
+    )
+    try:
+        yield Pool(executor, reports)
+    finally:
+        workers.end(executor)
+        reports.cancel_join_thread()

@@ -1,0 +1,95 @@
+"""Runs of one process share encoded rows, and train on what they would have made themselves."""
+
+import pytest
+from lightning import Callback
+from tiny import tiny_examples, tiny_stage, tiny_trainer
+
+from data_modules import Mixed, TextData
+from data_modules.bad_rows import BadRows
+from data_modules.batching import BatchBudget
+from data_modules.kept_rows import KeptRows, rows_kept_for
+from data_modules.sources import Source
+from mmlite.errors import RowError
+
+
+class Counted(Source):
+    """Examples whose rows say how often they were made."""
+
+    name = "counted"
+
+    def __init__(self, broken: int | None = None) -> None:
+        self.made = 0
+        self.broken = broken
+
+    def rows(self, split):
+        return self
+
+    def __len__(self) -> int:
+        return 12
+
+    def __getitem__(self, index):
+        self.made += 1
+        if index == self.broken:
+            raise RowError("counted row: got nothing", "malformed")
+        return (tiny_examples(12)[index],)
+
+
+class Seen(Callback):
+    def __init__(self) -> None:
+        self.batches: list[list[list[int]]] = []
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        self.batches.append(batch.input_ids.tolist())
+
+
+def fit(folder, source: Counted, key: str | None, bad_rows: BadRows = BadRows()):  # noqa: B008
+    stage, seen = tiny_stage(), Seen()
+    mixed = [Mixed(source)]  # type: ignore[arg-type]
+    data = TextData(stage.processor, train=mixed, budget=BatchBudget(4), bad_rows=bad_rows)
+    if key is not None:
+        data.share_rows(key)
+    tiny_trainer(folder, max_steps=6, callbacks=[seen]).fit(stage, data)
+    return seen.batches
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept():
+    rows_kept_for.cache_clear()
+    yield
+    rows_kept_for.cache_clear()
+
+
+def test_a_second_run_trains_on_the_same_rows_and_makes_none(tmp_path):
+    alone, first, second = Counted(), Counted(), Counted()
+    expected = fit(tmp_path / "alone", alone, None)
+    assert fit(tmp_path / "first", first, "same") == expected
+    assert fit(tmp_path / "second", second, "same") == expected
+    assert alone.made > first.made == 12  # two epochs of twelve rows
+    assert second.made == 0
+
+
+def test_other_data_are_not_shared(tmp_path):
+    fit(tmp_path / "first", Counted(), "one")
+    other = Counted()
+    fit(tmp_path / "second", other, "other")
+    assert other.made == 12
+
+
+def test_what_cannot_be_used_is_noted_by_every_run(tmp_path):
+    skip = BadRows(malformed="skip")
+    for name in ("first", "second"):
+        source = Counted(broken=3)
+        fit(tmp_path / name, source, "same", skip)
+        assert source.made > 0
+        assert "counted row" in (tmp_path / name / "bad_rows.jsonl").read_text()
+
+
+def test_rows_are_kept_while_there_is_room():
+    stage = tiny_stage()
+    rows = [stage.processor.encode_example(example) for example in tiny_examples(3)]
+    sizes = [len(row.input_ids) for row in rows]
+    kept = KeptRows(max_tokens=sizes[0] + sizes[1])
+    for number, row in enumerate(rows):
+        kept.put((0, number), row)
+        kept.put((0, number), row)  # once more takes no room
+    assert [kept.get((0, number)) for number in range(3)] == [rows[0], rows[1], None]

@@ -1,0 +1,46 @@
+"""Ctrl-C is noticed even where Python forgets it."""
+
+import signal
+import threading
+
+import pytest
+
+from mmlite.study.interrupts import interruptible
+
+
+class Swallowing:
+    """Is interrupted while it is destroyed, where Python prints an exception and goes on."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_that_was_forgotten_is_raised_later() -> None:
+    with interruptible() as check:
+        check()
+        swallowing = Swallowing()
+        del swallowing
+        with pytest.raises(KeyboardInterrupt):
+            check()
+
+
+def test_an_interrupt_is_raised_at_once_and_the_handler_put_back() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_other_threads_which_get_no_signals_may_be_asked_too() -> None:
+    done: list[bool] = []
+
+    def work() -> None:
+        with interruptible() as check:
+            check()
+            done.append(True)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert done == [True]
