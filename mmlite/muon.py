@@ -24,6 +24,11 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 ITERATIONS = 5
 
 
+class _AdamW(AdamW):
+    def _accelerator_graph_capture_health_check(self) -> None:
+        """Ask no driver for GPUs at every step, half a millisecond each; nothing is captured."""
+
+
 class MuonAdamW(Optimizer):
     """Muon on the matrices of some parts, AdamW on everything else.
 
@@ -81,7 +86,7 @@ class MuonAdamW(Optimizer):
     def _link(self) -> None:
         """Make the AdamW that shares this optimizer's groups and state."""
         others = [group for group in self.param_groups if not group["muon"]]
-        self._adamw = AdamW(others, **self._adamw_args) if others else None
+        self._adamw = _AdamW(others, **self._adamw_args) if others else None
         if self._adamw is not None:
             self._adamw.state = self.state
 

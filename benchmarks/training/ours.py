@@ -44,6 +44,7 @@ class Switches:
         compiled: Blocks.
         fused: The optimizer.
         norms: Fused.
+        rotary: Fused.
         recomputed: Activations of the language model, in the backward pass.
         packed: Several examples to a row.
         pure: Weights, gradients and the optimizer's states in bfloat16, without float32 ones.
@@ -53,6 +54,7 @@ class Switches:
     compiled: bool = False
     fused: bool = True
     norms: bool = False
+    rotary: bool = False
     recomputed: bool = False
     packed: bool = False
     pure: bool = False
@@ -64,6 +66,7 @@ OURS = {
     "mmlite compiled": Switches(compiled=True),
     "mmlite not fused": Switches(fused=False),
     "mmlite fused norms": Switches(norms=True),
+    "mmlite fused rotary": Switches(rotary=True),
     "mmlite recomputed": Switches(recomputed=True),
 }
 """Ways whose steps have the same rows, so that their losses can be compared one by one."""
@@ -138,6 +141,7 @@ def build_stage(
             loss_chunk_tokens=setup.loss_chunk_tokens if switches.chunked else None,
             compile=switches.compiled,
             fused_norms=switches.norms,
+            fused_rotary=switches.rotary,
         ),
     )
 

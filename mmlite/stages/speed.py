@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from mmlite.models.norms import fuse_norms
+from mmlite.models.rotary import fuse_rotary
 from mmlite.parallel import checkpoint_blocks
 
 
@@ -25,11 +26,14 @@ class Speed:
             steps take longer, and every step later is shorter.
         fused_norms: Whether root-mean-square norms take fewer passes and keep less for the backward
             pass (`mmlite.models.norms`). Compiled blocks fuse them by themselves.
+        fused_rotary: Whether rotary positions take fewer passes (`mmlite.models.rotary`). Compiled
+            blocks fuse them too.
     """
 
     loss_chunk_tokens: int | None = None
     compile: bool = False
     fused_norms: bool = False
+    fused_rotary: bool = False
 
     def __post_init__(self) -> None:
         if self.loss_chunk_tokens is not None and self.loss_chunk_tokens < 1:
@@ -48,5 +52,8 @@ class Speed:
         if self.fused_norms:
             for part in parts.values():
                 fuse_norms(part)
+        if self.fused_rotary:
+            for part in parts.values():
+                fuse_rotary(part)
         for name in checkpointed:
             checkpoint_blocks(parts[name])

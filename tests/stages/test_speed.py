@@ -46,6 +46,13 @@ def test_fused_norms_change_no_weight(plain, tmp_path: Path):
     assert len(fused) == 9  # four in each of two blocks, and the last one
 
 
+def test_fused_rotary_positions_change_no_weight(plain, tmp_path: Path):
+    stage, weights = fitted(tmp_path, speed=Speed(fused_rotary=True))
+    assert_same(weights, plain)
+    fused = [name for name, m in stage.built.named_modules() if "forward" in vars(m)]
+    assert len(fused) == 2  # one in each block
+
+
 @pytest.fixture
 def quickly_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Capture graphs and their gradients, but run them as they are: no C++ compiler for a test."""
