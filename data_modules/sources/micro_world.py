@@ -11,6 +11,7 @@ from mmlite.microworld import (
     Picture,
     Questions,
     WorldConfig,
+    caption_by_shape,
     caption_example,
     draw_held_out,
     draw_scene_of,
@@ -32,6 +33,9 @@ class MicroWorld(Source):
         num_images: Pictures in the training split.
         rows_per_image: Training rows made of each picture, with other questions each time.
         questions_per_row: Questions per training row; 0 makes rows of captions alone.
+        captions_by_shape: Share of the training captions that name shapes first, in random order
+            (`mmlite.microworld.caption_by_shape`), so that objects are looked up by their shapes;
+            the others, and those held out, go by places in reading order.
         kinds: Weight of each kind of question in training; null weighs all kinds the same.
         held_out_per_kind: Questions per kind in the validation and test splits, or captions in
             all where `questions_per_row` is 0.
@@ -48,6 +52,7 @@ class MicroWorld(Source):
         num_images: int = 12_000,
         rows_per_image: int = 4,
         questions_per_row: int = 4,
+        captions_by_shape: float = 0.0,
         kinds: dict[str, float] | None = None,
         held_out_per_kind: int = 100,
         world: WorldConfig = WorldConfig(),  # noqa: B008
@@ -60,6 +65,10 @@ class MicroWorld(Source):
                 f"held_out_per_kind {held_out_per_kind}, questions_per_row {questions_per_row}, "
                 "allowed: 1 or more, questions_per_row 0 or more"
             )
+        if not 0 <= captions_by_shape <= 1:
+            raise ValueError(
+                f"{self.name}: got captions_by_shape {captions_by_shape}, allowed: 0 to 1"
+            )
         self.questions = Questions(Knowledge(num_beings))
         kinds = kinds if kinds is not None else dict.fromkeys(self.questions.kinds, 1.0)
         for kind in kinds:
@@ -68,6 +77,7 @@ class MicroWorld(Source):
         self.num_images = num_images
         self.num_rows = num_images * rows_per_image
         self.questions_per_row = questions_per_row
+        self.captions_by_shape = captions_by_shape
         self.held_out_per_kind = held_out_per_kind
         self.world = world
         self.seed = seed
@@ -106,9 +116,11 @@ class MicroWorld(Source):
     def draw_row(self, index: int) -> Row:
         """Draw the questions of a training row."""
         picture = self.pictures[index % self.num_images]
-        if not self.questions_per_row:
-            return (caption_example(picture, source=self.name, row=index),)
         rng = random.Random(self.seed * 1_000_003 + index)
+        if not self.questions_per_row:
+            is_by_shape = rng.random() < self.captions_by_shape
+            text = caption_by_shape(picture.scene, rng) if is_by_shape else None
+            return (caption_example(picture, source=self.name, row=index, text=text),)
         return tuple(
             self._draw_question(picture, rng, index) for _ in range(self.questions_per_row)
         )

@@ -10,6 +10,7 @@ from mmlite.microworld.corpus import CorpusMix as CorpusMix
 from mmlite.microworld.corpus import TextItem as TextItem
 from mmlite.microworld.corpus import text_item as text_item
 from mmlite.microworld.descriptions import caption as caption
+from mmlite.microworld.descriptions import caption_by_shape as caption_by_shape
 from mmlite.microworld.descriptions import full_description as full_description
 from mmlite.microworld.examples import caption_example as caption_example
 from mmlite.microworld.examples import choice_example as choice_example

@@ -5,6 +5,7 @@ A description is a list of clauses, each ended by a full stop and about one obje
 (both are unique in a scene) and states some of color, size, digit, place and shape.
 """
 
+import random
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -60,11 +61,7 @@ def full_description(scene: Scene, *, by_shape: bool = False) -> str:
         by_shape: Whether a clause names the shape first instead of the place. Text mixes both,
             since looking a shape up is learnt sooner where its attributes follow it.
     """
-    if by_shape:
-        return " ".join(
-            sentence(obj.shape, obj.place, obj.size, obj.color, obj.digit) for obj in scene.objects
-        )
-    return " ".join(describe_object(obj) for obj in scene.objects)
+    return " ".join(_clause(obj, by_shape=by_shape, is_full=True) for obj in scene.objects)
 
 
 def caption(scene: Scene) -> str:
@@ -73,11 +70,32 @@ def caption(scene: Scene) -> str:
     Large objects come first and are told in full; of small ones only place, color and shape are
     told. What is left out is what a caption loses against an extraction.
     """
-    salient = sorted(scene.objects, key=lambda obj: obj.size != "large")[:CAPTION_OBJECTS]
-    return " ".join(
-        describe_object(obj) if obj.size == "large" else sentence(obj.place, obj.color, obj.shape)
-        for obj in salient
-    )
+    clauses = [_clause(obj, by_shape=False, is_full=obj.size == "large") for obj in _salient(scene)]
+    return " ".join(clauses)
+
+
+def caption_by_shape(scene: Scene, rng: random.Random) -> str:
+    """Return a caption whose clauses name the shape first, in random order.
+
+    It tells what `caption` tells. Since nothing says which object comes next, what follows a shape
+    must be looked up in the picture by it, as questions ask for it; in reading order a model may
+    go from one object to the next without ever looking one up.
+    """
+    objects = _salient(scene)
+    rng.shuffle(objects)
+    return " ".join(_clause(obj, by_shape=True, is_full=obj.size == "large") for obj in objects)
+
+
+def _salient(scene: Scene) -> list[Object]:
+    return sorted(scene.objects, key=lambda obj: obj.size != "large")[:CAPTION_OBJECTS]
+
+
+def _clause(obj: Object, *, by_shape: bool, is_full: bool) -> str:
+    """Return the clause of an object, with its size and digit or without."""
+    size, digit = (obj.size, obj.digit) if is_full else (None, None)
+    if by_shape:
+        return sentence(obj.shape, obj.place, size, obj.color, digit)
+    return sentence(obj.place, size, obj.color, obj.shape, digit)
 
 
 def read_clauses(text: str) -> list[Clause]:

@@ -50,8 +50,15 @@ def choice_example(
     return replace(example, id=f"{example.id}-choice", task="multiple_choice", choices=options)
 
 
-def caption_example(picture: Picture, *, source: str, row: int) -> Example:
-    """Return the Example of a picture and its caption, without turns."""
+def caption_example(picture: Picture, *, source: str, row: int, text: str | None = None) -> Example:
+    """Return the Example of a picture and its caption, without turns.
+
+    Args:
+        picture: What is seen.
+        source: Name of the source.
+        row: In it.
+        text: Another caption than the usual one.
+    """
     image, told, scene = _shown(picture)
     return Example(
         id=f"{source}-{row}-caption",
@@ -60,7 +67,7 @@ def caption_example(picture: Picture, *, source: str, row: int) -> Example:
         task="caption",
         category="caption",
         group="caption",
-        caption=told,
+        caption=told if text is None else text,
         scene=scene,
         source=source,
         row=row,

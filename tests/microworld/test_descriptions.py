@@ -1,7 +1,10 @@
 """Descriptions: writing them and reading them back."""
 
+import random
+
 from mmlite.microworld.descriptions import (
     caption,
+    caption_by_shape,
     full_description,
     look_up,
     read_clauses,
@@ -41,6 +44,14 @@ def test_caption_leaves_out_details_of_small_objects_and_whole_objects():
     )
     assert "circle" not in caption(many)
     assert caption(many).count(".") == 4
+
+
+def test_a_caption_by_shape_tells_the_same_in_another_order():
+    told = {caption_by_shape(SCENE, random.Random(seed)) for seed in range(20)}
+    assert told == {
+        "circle top-left large red 7. star center blue.",
+        "star center blue. circle top-left large red 7.",
+    }
 
 
 def test_any_text_can_be_read():
