@@ -50,5 +50,10 @@ def pack(batch: Batch, sizes: Sequence[int], *, pad_id: int) -> Batch:
             start = span.stop
         positions[number, start:] = torch.arange(longest - start)
     return replace(
-        batch, input_ids=input_ids, labels=labels, attention_mask=mask, position_ids=positions
+        batch,
+        input_ids=input_ids,
+        labels=labels,
+        attention_mask=mask,
+        position_ids=positions,
+        pads_left=False,
     )

@@ -81,3 +81,7 @@ def test_the_schedule_warms_up_and_falls_to_its_end():
     assert max(factors) == 1.0
     assert factors[100] == 0.2
     assert factors[10:] == sorted(factors[10:], reverse=True)
+
+
+def test_what_is_left_out_at_every_step_is_still_called_so():
+    assert hasattr(torch.optim.AdamW, "_accelerator_graph_capture_health_check")

@@ -74,12 +74,14 @@ def losses(model: VisionLanguageModel, batch) -> torch.Tensor:
     ids=["qwen3-sdpa", "qwen3-eager", "llama-sdpa", "gemma3-sliding"],
 )
 @pytest.mark.parametrize("sizes", [(5,), (2, 3), (1, 1, 3), (4, 1)])
-def test_packed_losses_are_those_of_each_example_alone(language, sizes):
+@pytest.mark.parametrize("pad_left", [False, True])
+def test_packed_losses_are_those_of_each_example_alone(language, sizes, pad_left):
     processor = tiny_processor()
     model = tiny_model(processor, language)
     examples = rows(processor)
     alone = torch.cat([losses(model, processor.collate([row])) for row in examples])
-    packed = pack(processor.collate(examples), sizes, pad_id=processor.pad_id)
+    padded = processor.collate(examples, pad_left=pad_left)
+    packed = pack(padded, sizes, pad_id=processor.pad_id)
     assert len(packed.input_ids) == len(sizes)
     torch.testing.assert_close(losses(model, packed), alone, rtol=1e-5, atol=1e-5)
 

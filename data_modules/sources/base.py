@@ -25,6 +25,9 @@ class Source(ABC):
     def rows(self, split: str) -> Sequence[Row]:
         """Return the rows of a split; a row may be read or made only when it is indexed.
 
+        A row is the same whenever it is indexed: runs go on in the middle of an epoch, and runs
+        of a study share rows.
+
         Args:
             split: `train`, `validation` or `test`.
 

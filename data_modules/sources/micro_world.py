@@ -69,6 +69,11 @@ class MicroWorld(Source):
             raise ValueError(
                 f"{self.name}: got captions_by_shape {captions_by_shape}, allowed: 0 to 1"
             )
+        if captions_by_shape and questions_per_row:
+            raise ValueError(
+                f"{self.name}: got captions_by_shape {captions_by_shape} with questions_per_row "
+                f"{questions_per_row}, allowed: with questions_per_row 0, which makes captions"
+            )
         self.questions = Questions(Knowledge(num_beings))
         kinds = kinds if kinds is not None else dict.fromkeys(self.questions.kinds, 1.0)
         for kind in kinds:

@@ -3,6 +3,7 @@
 from abc import ABC
 from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -55,6 +56,25 @@ class LanguageModel(nn.Module, ABC):
     def embed(self, input_ids: Int[Tensor, "batch token"]) -> Float[Tensor, "batch token text_dim"]:
         """Look up token embeddings."""
         return self.model.get_input_embeddings()(input_ids)
+
+    @cached_property
+    def is_causal(self) -> bool:
+        """Whether no token sees those behind it, as the attention of transformers says of itself.
+
+        False where no module says so, such as where there is no attention.
+        """
+        told = [module.is_causal for module in self.model.modules() if hasattr(module, "is_causal")]
+        return bool(told) and all(told)
+
+    def needs_mask(self, embeddings: Float[Tensor, "batch token text_dim"]) -> bool:
+        """Return whether attention must be told of padding that stands behind the tokens.
+
+        Not where it is causal; kernels are faster without a mask. Except in float32 on a GPU, where
+        `sdpa` without one may leave fewer heads of keys than of queries to its slowest kernel.
+        """
+        is_half = embeddings.dtype != torch.float32 or torch.is_autocast_enabled()
+        is_slow = embeddings.is_cuda and not is_half
+        return is_slow or not self.is_causal
 
     def forward(
         self,

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 
 class RootMeanSquareNorm(torch.autograd.Function):
@@ -32,6 +33,7 @@ class RootMeanSquareNorm(torch.autograd.Function):
         return normed.mul_(weight) if normed.dtype == weight.dtype else weight * normed
 
     @staticmethod
+    @once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, gradient: Float[Tensor, "*row dim"]
     ) -> tuple[Tensor, Tensor | None, None]:
@@ -85,10 +87,12 @@ def _is_plain(kind: type[nn.Module]) -> bool:
     if not kind.__name__.endswith("RMSNorm"):
         return False
     make: Callable[..., nn.Module] = kind
-    with torch.device("cpu"), torch.no_grad(), torch.random.fork_rng(devices=()):
+    with torch.device("cpu"), torch.no_grad():
+        generator = torch.Generator("cpu").manual_seed(0)
+        x = torch.randn(4, 8, generator=generator, dtype=torch.float32)
         try:
-            asked: Any = make(8, eps=1e-3)
-            x, weight = torch.randn(4, 8), asked.weight.normal_()
+            asked: Any = make(8, eps=1e-3).float()
+            weight = asked.weight.copy_(torch.randn(8, generator=generator, dtype=torch.float32))
             pairs = [
                 (asked(given), RootMeanSquareNorm.apply(given, weight, asked.variance_epsilon))
                 for given in (x, x.bfloat16())

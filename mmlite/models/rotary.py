@@ -7,13 +7,14 @@ equal up to rounding.
 """
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from types import FunctionType
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 NAME = "apply_rotary_pos_emb"
 """How attention calls what it rotates queries and keys by, in all of transformers' models."""
@@ -38,6 +39,7 @@ class Rotation(torch.autograd.Function):
         return turned
 
     @staticmethod
+    @once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, gradient: Float[Tensor, "batch head token dim"]
     ) -> tuple[Tensor, None, None]:
@@ -75,8 +77,22 @@ def fuse_rotary(model: nn.Module) -> int:
     """
     found = [module for module in model.modules() if _is_plain(type(module))]
     for module in found:
-        module.forward = partial(_with_rotate(type(module)), module)
+        module.forward = _Forward(module)
     return len(found)
+
+
+class _Forward:
+    """The forward pass of one module; copies and pickles belong to the copy of the module."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+        self.function = _with_rotate(type(module))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.function(self.module, *args, **kwargs)
+
+    def __reduce__(self) -> tuple[type["_Forward"], tuple[nn.Module]]:
+        return _Forward, (self.module,)
 
 
 @cache
@@ -98,10 +114,10 @@ def _is_plain(kind: type[nn.Module]) -> bool:
     is_simple = isinstance(forward, FunctionType) and not hasattr(forward, "__wrapped__")
     if not is_simple or NAME not in forward.__code__.co_names:
         return False
-    asked = forward.__globals__.get(NAME)
-    with torch.device("cpu"), torch.no_grad(), torch.random.fork_rng(devices=()):
-        q, k = torch.randn(2, 3, 5, 8), torch.randn(2, 1, 5, 8)
-        cos, sin = (torch.randn(2, 5, 4).repeat(1, 1, 2) for _ in range(2))
+    asked: Any = forward.__globals__.get(NAME)
+    with torch.device("cpu"), torch.no_grad():
+        q, k, cos, sin = _numbers((2, 3, 5, 8), (2, 1, 5, 8), (2, 5, 4), (2, 5, 4))
+        cos, sin = cos.repeat(1, 1, 2), sin.repeat(1, 1, 2)
         try:
             told, expected = asked(q, k, cos, sin), rotate(q, k, cos, sin)
             mixed, wide = asked(q.bfloat16(), k, cos, sin), rotate(q.bfloat16(), k, cos, sin)
@@ -115,3 +131,9 @@ def _is_plain(kind: type[nn.Module]) -> bool:
                 a.dtype == b.dtype and torch.allclose(a, b, rtol=1e-5, atol=1e-6) for a, b in pairs
             )
     return False
+
+
+def _numbers(*shapes: tuple[int, ...]) -> list[Tensor]:
+    """Return the same random numbers in float32 every time, whatever the default type is."""
+    generator = torch.Generator("cpu").manual_seed(0)
+    return [torch.randn(shape, generator=generator, dtype=torch.float32) for shape in shapes]

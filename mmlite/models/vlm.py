@@ -100,10 +100,13 @@ class VisionLanguageModel(nn.Module):
             loss_chunk_tokens: If given, the summed loss is returned instead of the logits, which
                 are made and used up so many tokens at a time (`mmlite.losses.chunked_token_loss`).
         """
-        # Without a mask attention has faster kernels. No token sees padding that stands behind it,
-        # and packed examples are told apart by their positions, which a mask would hide.
-        mask = batch.attention_mask if batch.pads_left else None
-        hidden = self.language(self.embed(batch), mask, batch.position_ids)
+        embeddings = self.embed(batch)
+        mask = batch.attention_mask
+        # Packed examples are told apart by their positions, which a mask would hide.
+        is_packed = batch.position_ids is not None
+        if is_packed or not (batch.pads_left or self.language.needs_mask(embeddings)):
+            mask = None
+        hidden = self.language(embeddings, mask, batch.position_ids)
         targets = batch.labels[:, 1:]
         supervised = targets != IGNORE_INDEX
         states, wanted = hidden[:, :-1][supervised], targets[supervised]

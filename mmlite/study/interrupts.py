@@ -27,10 +27,12 @@ def interruptible() -> Iterator[Callable[[], None]]:
         if pressed.is_set():
             raise KeyboardInterrupt
 
-    if threading.current_thread() is not threading.main_thread():  # which alone gets signals
+    before = signal.getsignal(signal.SIGINT)
+    is_main = threading.current_thread() is threading.main_thread()  # which alone gets signals
+    if not is_main or before is not signal.default_int_handler:  # ignored, as in the background
         yield check
         return
-    before = signal.signal(signal.SIGINT, note)
+    signal.signal(signal.SIGINT, note)
     try:
         yield check
     finally:

@@ -66,7 +66,7 @@ def run_study(study: StudySpec, out: Path, pool: Pool, *, command: str = "") -> 
                 about = {"command": command, "seconds": time.monotonic() - started}
                 view.console.print("Writing the report ...", highlight=False)
                 view.start("report")
-                made = pool.executor.submit(workers.do_summary, study, out, jobs, about)
+                made = pool.submit(workers.do_summary, study, out, jobs, about)
                 report = _result(made, "report")
             mark_reported(study, jobs, out)
         return report
@@ -106,7 +106,7 @@ def _scheduled(
         ready = [job for job in left if not open_names & set(job.after)]
         for job in ready[: study.workers - len(running)]:
             left.remove(job)
-            running[pool.executor.submit(workers.do_job, job, study, out)] = job
+            running[pool.submit(workers.do_job, job, study, out)] = job
             view.start(job.name)
         done, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
         view.tell(pool.reports)

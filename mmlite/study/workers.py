@@ -1,7 +1,7 @@
 """Worker processes: how they start, tell how far they are, and end when the study is killed.
 
 Nothing heavy is imported here, for the study's own process imports it too; a worker loads PyTorch
-when it starts.
+with `load` or its first job.
 """
 
 import logging
@@ -41,7 +41,6 @@ def start(parent: int, reports: "Queue[Progress]") -> None:
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     _inherited["reports"] = reports
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    import mmlite.study.work  # noqa: F401  now, so that the first job need not wait for it
 
 
 def _end_with(parent: int) -> None:
@@ -50,8 +49,9 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def ready() -> None:
-    """Do nothing, in a worker that has started."""
+def load() -> None:
+    """Import what jobs need, in a worker, so that the first job need not wait for it."""
+    import mmlite.study.work  # noqa: F401
 
 
 def do_job(job: Job, study: StudySpec, out: Path) -> None:

@@ -1,5 +1,7 @@
 """Runs of one process share encoded rows, and train on what they would have made themselves."""
 
+from dataclasses import replace
+
 import pytest
 from lightning import Callback
 from tiny import tiny_examples, tiny_stage, tiny_trainer
@@ -10,6 +12,13 @@ from data_modules.batching import BatchBudget
 from data_modules.kept_rows import KeptRows, rows_kept_for
 from data_modules.sources import Source
 from mmlite.errors import RowError
+from mmlite.records import Example, Turn
+
+
+def texts(number: int) -> list[Example]:
+    """Tiny examples without their images, whose bytes would not be kept."""
+    asked = Turn("user", "what is ?")
+    return [replace(e, images=(), turns=(asked, e.turns[1])) for e in tiny_examples(number)]
 
 
 class Counted(Source):
@@ -21,7 +30,7 @@ class Counted(Source):
         self.made = 0
         self.broken = broken
 
-    def rows(self, split):
+    def rows(self, split):  # pyright: ignore[reportIncompatibleMethodOverride]
         return self
 
     def __len__(self) -> int:
@@ -31,7 +40,7 @@ class Counted(Source):
         self.made += 1
         if index == self.broken:
             raise RowError("counted row: got nothing", "malformed")
-        return (tiny_examples(12)[index],)
+        return (texts(12)[index],)
 
 
 class Seen(Callback):
@@ -86,10 +95,19 @@ def test_what_cannot_be_used_is_noted_by_every_run(tmp_path):
 
 def test_rows_are_kept_while_there_is_room():
     stage = tiny_stage()
-    rows = [stage.processor.encode_example(example) for example in tiny_examples(3)]
+    rows = [stage.processor.encode_example(example) for example in texts(3)]
     sizes = [len(row.input_ids) for row in rows]
     kept = KeptRows(max_tokens=sizes[0] + sizes[1])
     for number, row in enumerate(rows):
         kept.put((0, number), row)
         kept.put((0, number), row)  # once more takes no room
     assert [kept.get((0, number)) for number in range(3)] == [rows[0], rows[1], None]
+
+
+def test_bytes_of_images_are_not_kept():
+    stage = tiny_stage()
+    row = stage.processor.encode_example(tiny_examples(1)[0])
+    assert row.images[0].data is not None
+    kept = KeptRows()
+    kept.put((0, 0), row)
+    assert kept.get((0, 0)) is None

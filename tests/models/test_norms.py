@@ -10,7 +10,7 @@ from transformers.models.gpt_oss.modeling_gpt_oss import GptOssRMSNorm
 from transformers.models.olmo2.modeling_olmo2 import Olmo2RMSNorm
 from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
 
-from mmlite.models.norms import fuse_norms
+from mmlite.models.norms import _is_plain, fuse_norms
 
 
 def ours_and_theirs(dim: int = 16) -> tuple[nn.Module, nn.Module]:
@@ -85,6 +85,24 @@ def test_norms_that_round_elsewhere_are_left_alone(norm) -> None:
     expected = theirs(torch.ones(1, 8, dtype=torch.bfloat16)).dtype
     assert fuse_norms(theirs) == 0
     assert theirs(torch.ones(1, 8, dtype=torch.bfloat16)).dtype == expected
+
+
+def test_the_default_type_decides_nothing() -> None:
+    _is_plain.cache_clear()
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        assert fuse_norms(Qwen3RMSNorm(8)) == 1
+    finally:
+        torch.set_default_dtype(torch.float32)
+        _is_plain.cache_clear()
+
+
+def test_second_derivatives_are_refused() -> None:
+    ours, _ = ours_and_theirs()
+    x = torch.randn(2, 16, requires_grad=True)
+    (first,) = torch.autograd.grad(ours(x).square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        first.sum().backward()
 
 
 def test_a_copy_norms_with_its_own_weight() -> None:

@@ -71,9 +71,37 @@ def test_attention_is_given_no_mask_where_padding_stands_behind(monkeypatch):
         return attend(*args, attn_mask=attn_mask, **kwargs)
 
     monkeypatch.setattr(functional, "scaled_dot_product_attention", watched)
-    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", watched)
     rows = ragged(processor)
     model(processor.collate(rows))
     assert masks == [None, None]
     model(processor.collate(rows, pad_left=True))
+    assert len(masks) == 4
     assert all(mask is not None for mask in masks[2:])
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"), [("gemma3_text", {"use_bidirectional_attention": True}), ("bert", {})]
+)
+def test_a_model_that_looks_ahead_is_told_of_padding(kind, fields):
+    torch.manual_seed(0)
+    processor = tiny_processor()
+    sizes = (
+        {**SIZES, **fields}
+        if kind != "bert"
+        else {
+            name: SIZES[name]
+            for name in (
+                "hidden_size",
+                "num_hidden_layers",
+                "num_attention_heads",
+                "intermediate_size",
+            )
+        }
+    )
+    language = NewLanguageModel(processor.vocabulary_size, kind, sizes).eval()
+    assert not language.is_causal
+    model = VisionLanguageModel(language, image_token_id=processor.image_token_id)
+    rows = ragged(processor)
+    together, _ = model(processor.collate(rows))
+    alone = [model(processor.collate([row]))[0] for row in rows]
+    torch.testing.assert_close(together, torch.cat(alone))

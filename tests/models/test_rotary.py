@@ -4,6 +4,7 @@
 # Gradients are known to be there.
 
 import copy
+import pickle
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from transformers.models.olmo2.modeling_olmo2 import Olmo2Attention
 from transformers.models.qwen3.configuration_qwen3 import Qwen3Config
 from transformers.models.qwen3.modeling_qwen3 import Qwen3Attention, apply_rotary_pos_emb
 
-from mmlite.models.rotary import fuse_rotary, rotate
+from mmlite.models.rotary import _is_plain, fuse_rotary, rotate
 
 SIZES = {
     "hidden_size": 16,
@@ -103,6 +104,34 @@ def graph(attention: nn.Module, x: torch.Tensor) -> str:
 def test_attention_that_rotates_otherwise_is_left_alone(kind, config) -> None:
     """Cohere turns neighbours, OLMo2 returns another type in mixed precision."""
     assert fuse_rotary(kind(config(**SIZES), layer_idx=0)) == 0
+
+
+def test_the_default_type_decides_nothing() -> None:
+    _is_plain.cache_clear()
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        theirs = Qwen3Attention(Qwen3Config(**SIZES), layer_idx=0)
+        assert fuse_rotary(theirs) == 1
+    finally:
+        torch.set_default_dtype(torch.float32)
+        _is_plain.cache_clear()
+
+
+def test_fused_attention_can_be_pickled() -> None:
+    ours = Qwen3Attention(Qwen3Config(**SIZES), layer_idx=0)
+    fuse_rotary(ours)
+    x = torch.randn(1, 3, 16)
+    again = pickle.loads(pickle.dumps(ours))
+    torch.testing.assert_close(attended(again, x)[0], attended(ours, x)[0])
+    assert "Rotation" in graph(again, x)
+
+
+def test_second_derivatives_are_refused() -> None:
+    q = torch.randn(1, 1, 3, 8, requires_grad=True)
+    turned_q, _ = rotate(q, q, *angles(1, 3, torch.float32))
+    (first,) = torch.autograd.grad(turned_q.square().sum(), q, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        first.sum().backward()
 
 
 def test_a_copy_attends_with_its_own_weights() -> None:

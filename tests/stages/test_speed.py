@@ -53,6 +53,12 @@ def test_fused_rotary_positions_change_no_weight(plain, tmp_path: Path):
     assert len(fused) == 2  # one in each block
 
 
+def test_fused_parts_are_computed_again_for_the_backward_pass(plain, tmp_path: Path):
+    speed = Speed(fused_norms=True, fused_rotary=True)
+    _, weights = fitted(tmp_path, speed=speed, gradient_checkpointing=["language"])
+    assert_same(weights, plain)
+
+
 @pytest.fixture
 def quickly_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Capture graphs and their gradients, but run them as they are: no C++ compiler for a test."""
@@ -62,8 +68,10 @@ def quickly_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
 # PyTorch's own, while it looks at what a block is given.
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
 @pytest.mark.usefixtures("quickly_compiled")
-def test_compiled_blocks_change_no_weight(plain, tmp_path: Path):
-    stage, weights = fitted(tmp_path, speed=Speed(compile=True))
+@pytest.mark.parametrize("is_fused", [False, True])
+def test_compiled_blocks_change_no_weight(plain, is_fused: bool, tmp_path: Path):
+    speed = Speed(compile=True, fused_norms=is_fused, fused_rotary=is_fused)
+    stage, weights = fitted(tmp_path, speed=speed)
     assert_same(weights, plain)
     compiled = [m for m in stage.built.modules() if m._compiled_call_impl is not None]
     assert len(compiled) == 3  # two blocks of the language model, one of the encoder

@@ -32,6 +32,17 @@ def test_an_interrupt_is_raised_at_once_and_the_handler_put_back() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_an_ignored_interrupt_stays_ignored() -> None:
+    """As in a study that a script started in the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with interruptible() as check:
+            signal.raise_signal(signal.SIGINT)
+            check()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_other_threads_which_get_no_signals_may_be_asked_too() -> None:
     done: list[bool] = []
 

@@ -43,4 +43,9 @@ def test_rows_of_one_picture_have_other_orders_of_shapes():
 
 def test_a_share_above_one_is_refused():
     with pytest.raises(ValueError, match=r"captions_by_shape 1\.5, allowed: 0 to 1"):
-        MicroWorld(captions_by_shape=1.5)
+        MicroWorld(captions_by_shape=1.5, questions_per_row=0)
+
+
+def test_captions_by_shape_beside_questions_are_refused():
+    with pytest.raises(ValueError, match=r"captions_by_shape 0\.5 with questions_per_row 4"):
+        MicroWorld(captions_by_shape=0.5)

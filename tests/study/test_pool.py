@@ -1,0 +1,29 @@
+"""The pool of workers of a study."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from mmlite.study.pool import open_pool
+
+
+def processes(pool) -> list[int]:
+    return list(pool.executor._processes)
+
+
+def test_all_workers_start_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "GLIBC_TUNABLES"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))  # put back afterwards
+    with open_pool(3) as pool:
+        assert not processes(pool)
+        pool.begin()
+        assert len(processes(pool)) == 3
+        assert pool.submit(os.getpid).result() in processes(pool)
+        for number in processes(pool):
+            os.kill(number, signal.SIGKILL)
+        limit = time.monotonic() + 60
+        while not (error := pool.submit(os.getpid).exception()):  # told, and not raised at once
+            assert time.monotonic() < limit
+        assert type(error).__name__ == "BrokenProcessPool"
