@@ -3,7 +3,6 @@
 from abc import ABC
 from collections.abc import Mapping
 from difflib import get_close_matches
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -40,6 +39,7 @@ class LanguageModel(nn.Module, ABC):
 
     model: PreTrainedModel
     is_published: bool = False
+    _is_causal: bool | None = None  # private, since fingerprints hash public numbers
 
     @property
     def table(self) -> Tensor:
@@ -57,14 +57,16 @@ class LanguageModel(nn.Module, ABC):
         """Look up token embeddings."""
         return self.model.get_input_embeddings()(input_ids)
 
-    @cached_property
+    @property
     def is_causal(self) -> bool:
         """Whether no token sees those behind it, as the attention of transformers says of itself.
 
         False where no module says so, such as where there is no attention.
         """
-        told = [module.is_causal for module in self.model.modules() if hasattr(module, "is_causal")]
-        return bool(told) and all(told)
+        if self._is_causal is None:
+            told = [m.is_causal for m in self.model.modules() if hasattr(m, "is_causal")]
+            self._is_causal = bool(told) and all(told)
+        return self._is_causal
 
     def needs_mask(self, embeddings: Float[Tensor, "batch token text_dim"]) -> bool:
         """Return whether attention must be told of padding that stands behind the tokens.

@@ -93,7 +93,10 @@ def test_ctrl_c_says_how_to_go_on_and_leaves_no_process(tmp_path: Path) -> None:
 
 
 def test_two_studies_do_not_write_to_one_folder(tmp_path: Path) -> None:
-    study, out = small_study(tmp_path), tmp_path / "out"
+    def longer(study) -> None:  # than the second takes to be refused
+        study["runs"]["language"]["set"] = {"trainer.max_steps": 3000}
+
+    study, out = small_study(tmp_path, longer), tmp_path / "out"
     with started(study, out) as first:
         wait_until(first, lambda: (out / ".lock").exists() and (out / "seed-0").exists())
         written = times(out)
