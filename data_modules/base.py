@@ -203,7 +203,12 @@ class ExampleData(LightningDataModule, ABC):
             num_workers=self.num_workers,
             pad_id=self.processor.pad_id,
             refuse=self.bad_rows.note,
+            pin_memory=self._feeds_a_gpu,
         )
+
+    @property
+    def _feeds_a_gpu(self) -> bool:
+        return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
 
     def _training_row(self, mixture: Mixture, place: np.ndarray) -> Encoded | None:
         number = (int(place[0]), int(place[1]))

@@ -51,8 +51,14 @@ class Batch:
     pads_left: bool = False
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "Batch":
-        """Move every tensor; Lightning calls this instead of looking into the records."""
-        return self.map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+        """Move every tensor; Lightning calls this instead of looking into the records.
+
+        Pinned tensors are copied to a GPU while it computes.
+        """
+        is_gpu = torch.device(device).type == "cuda"
+        return self.map(
+            lambda t: t.to(device, non_blocking=non_blocking or (is_gpu and t.is_pinned()))
+        )
 
     def pin_memory(self) -> "Batch":
         """Pin every tensor; the data loader calls this when asked to."""

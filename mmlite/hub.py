@@ -18,8 +18,8 @@ class Published(NamedTuple):
 
     Attributes:
         name: Folder, or name on the hub, as libraries take it.
-        is_local: Whether nothing is looked up on a network: it is a folder, or the hub cannot be
-            reached and the model is in the local cache.
+        is_local: Whether nothing is looked up on a network: it is a folder, or it is in the local
+            cache and the hub cannot be reached or does not give it.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Published(NamedTuple):
 
 
 def locate(
-    name: str, *, key: str, file: str = "config.json", revision: str | None = None
+    name: str, *, key: str, files: tuple[str, ...] = ("config.json",), revision: str | None = None
 ) -> Published:
     """Find out where a model is read from; says at once where it cannot be.
 
@@ -36,21 +36,21 @@ def locate(
     Args:
         name: Local folder or name on the hub.
         key: Where it was given, for the message.
-        file: A file that the model has.
+        files: Files of which the model has one, or all; the first is asked for.
         revision: Commit, tag or branch on the hub; None: the newest.
 
     Raises:
-        ValueError: If there is no such folder, or the model is neither on the hub nor cached.
+        ValueError: If there is no such folder, or the model is neither cached nor given by the hub.
     """
     if folder := local_folder(name, key=key):
         return Published(str(folder), is_local=True)
     told, cached = f"{key}: got {name!r}", None
     try:
-        cached = huggingface_hub.try_to_load_from_cache(name, file, revision=revision)
+        cached = _in_cache(name, files, revision)
         if huggingface_hub.constants.is_offline_mode():
             reason = "HF_HUB_OFFLINE is set"
         else:
-            url = huggingface_hub.hf_hub_url(name, file, revision=revision)
+            url = huggingface_hub.hf_hub_url(name, files[0], revision=revision)
             huggingface_hub.get_hf_file_metadata(url, timeout=SECONDS)
             return Published(name, is_local=False)
     except RemoteEntryNotFoundError:  # the model is there, and has other files
@@ -62,16 +62,17 @@ def locate(
         ) from error
     except HfHubHTTPError as error:
         status = error.response.status_code
-        if status < 500 and status not in (408, 429):
+        reason = f"the Hugging Face hub answers {status} ({_first_line(error)})"
+        refuses = status < 500 and status not in (408, 429)
+        if refuses and cached is None:
             raise ValueError(
                 f"{told}, which the Hugging Face hub does not give ({_first_line(error)}), "
                 "allowed: a local folder, or the name of a model that is there and open to you; "
                 "correct it, or log in (hf auth login)"
             ) from error
-        reason = f"the Hugging Face hub answers {status}"
     except Exception as error:  # of whatever library the hub's own is made with
         reason = f"the Hugging Face hub cannot be reached ({_first_line(error)})"
-    if not isinstance(cached, str):
+    if cached is None:
         raise ValueError(
             f"{told}, which is no local folder and not in the local cache, and {reason}, allowed: "
             f"a local folder; or a name that is cached (hf download {name}, with a network)"
@@ -106,6 +107,12 @@ def local_folder(name: str, *, key: str) -> Path | None:
         f"{str(there)!r}), allowed: a local folder with the files of the model, or a Hugging "
         "Face name such as Qwen/Qwen3-0.6B; correct the path"
     )
+
+
+def _in_cache(name: str, files: tuple[str, ...], revision: str | None) -> str | None:
+    """Return where the local cache has one of the files; None: it has none of them."""
+    found = (huggingface_hub.try_to_load_from_cache(name, f, revision=revision) for f in files)
+    return next((file for file in found if isinstance(file, str)), None)
 
 
 def _folder(name: str) -> Path:

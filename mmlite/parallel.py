@@ -122,8 +122,7 @@ def sum_over_processes(value: torch.Tensor) -> torch.Tensor:
 
 
 _LOST = re.compile(
-    r"gloo/|connection (was )?(closed|reset|refused)|broken pipe|remote process exited"
-    r"|nccl (communicator was aborted|error)|process ?group.* (abort|timeout|timed out)",
+    r"gloo/|nccl (communicator was aborted|error)|process ?group.* (abort|timeout|timed out)",
     re.IGNORECASE,
 )
 

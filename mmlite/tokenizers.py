@@ -87,7 +87,8 @@ def pretrained_tokenizer(
         ValueError: If there is no tokenizer of that name.
     """
     allowed = "allowed: a local folder with the files of a tokenizer, or a Hugging Face name"
-    found = locate(name, key="tokenizer.name", file="tokenizer_config.json", revision=revision)
+    files = ("tokenizer_config.json", "tokenizer.json")
+    found = locate(name, key="tokenizer.name", files=files, revision=revision)
     try:
         tokenizer = AutoTokenizer.from_pretrained(
             found.name,

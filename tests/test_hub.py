@@ -22,7 +22,8 @@ def hub(monkeypatch):
             raise answers["error"]
 
     def cached(name, file, **settings):
-        return f"/cache/{name}/{file}" if name == "owner/cached" else None
+        held = file in answers.get("cached_files", (file,))
+        return f"/cache/{name}/{file}" if name == "owner/cached" and held else None
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", ask)
@@ -78,7 +79,23 @@ def test_what_the_hub_answers(hub):
     assert not locate("owner/model", key="k").is_local
     hub["error"] = RepositoryNotFoundError("no such model", response=answer(401))
     with pytest.raises(ValueError, match=r"hub does not give \(no such model\).*hf auth login"):
-        locate("owner/cached", key="k")
+        locate("owner/model", key="k")
+
+
+def test_a_cached_model_that_the_hub_no_longer_gives_is_read_from_the_cache(hub, caplog):
+    hub["error"] = RepositoryNotFoundError("the token has expired", response=answer(401))
+    with caplog.at_level("INFO"):
+        assert locate("owner/cached", key="k") == ("owner/cached", True)
+    assert "read from the local cache: the Hugging Face hub answers 401 (the token" in caplog.text
+
+
+def test_one_of_several_files_is_enough_for_the_cache(hub):
+    hub["cached_files"] = ("tokenizer.json",)
+    hub["error"] = ConnectionError("no route")
+    both = ("tokenizer_config.json", "tokenizer.json")
+    assert locate("owner/cached", key="k", files=both).is_local
+    with pytest.raises(ValueError, match="not in the local cache"):
+        locate("owner/cached", key="k", files=both[:1])
 
 
 def test_what_is_no_name_is_refused(monkeypatch):

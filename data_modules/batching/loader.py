@@ -1,7 +1,7 @@
 """Loading planned batches, in worker processes, and going on from any of them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -30,6 +30,10 @@ class Loaded:
     after: Position
     problems: tuple[RowError, ...] = ()
 
+    def pin_memory(self) -> "Loaded":
+        """Pin the batch; the DataLoader calls this where it was told to."""
+        return replace(self, batch=self.batch.pin_memory())
+
 
 class PlannedLoader:
     """Loads the batches of a plan, a new epoch each time it is iterated, and resumes at the next.
@@ -47,6 +51,8 @@ class PlannedLoader:
         num_workers: Processes that collate; 0 collates in this one.
         pad_id: Fills up packed rows.
         refuse: Called in this process with what was wrong with a row; raises by default.
+        pin_memory: Whether batches are brought into memory from which a GPU copies while it
+            computes.
     """
 
     def __init__(
@@ -57,11 +63,13 @@ class PlannedLoader:
         num_workers: int = 0,
         pad_id: int = 0,
         refuse: Callable[[RowError], None] | None = None,
+        pin_memory: bool = False,
     ) -> None:
         self.plan = plan
         self.load = _Load(collate, pad_id)
         self.num_workers = num_workers
         self.refuse = refuse or _raise
+        self.pin_memory = pin_memory
         self._next = Position()
         self._before = self._after = self._next
         self._is_in_flight = False
@@ -80,6 +88,7 @@ class PlannedLoader:
             batch_sampler=_FromPosition(self.plan, at),
             collate_fn=self.load,
             num_workers=self.num_workers,
+            pin_memory=self.pin_memory,
         )
         for loaded in loader:
             for problem in loaded.problems:

@@ -74,6 +74,8 @@ def _annotation(found: Any, name: str) -> Any | None:
 def wants_mapping(class_path: str, name: str, value: Any) -> bool:
     """Whether an argument of a class is a dataclass and this value is no mapping of its keys.
 
+    Where something else is allowed too, such as a number, the parser tells what does not fit.
+
     Args:
         class_path: The class.
         name: Of the argument.
@@ -87,10 +89,11 @@ def wants_mapping(class_path: str, name: str, value: Any) -> bool:
         hint = typing.get_type_hints(target).get(name)
     except (TypeError, NameError):
         return False
-    options = {hint, *(typing.get_args(hint) if isinstance(hint, types.UnionType) else ())}
+    is_union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    options = set(typing.get_args(hint)) if is_union else {hint}
     if value is None:
         return dataclasses.is_dataclass(hint)
-    return any(dataclasses.is_dataclass(option) for option in options)
+    return all(dataclasses.is_dataclass(option) for option in options - {types.NoneType})
 
 
 def kinds_in(text: str) -> list[type]:

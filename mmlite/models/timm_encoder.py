@@ -58,11 +58,12 @@ def _check_reachable(model_name: str, *, pretrained: bool) -> None:
     """Stop where the files of a model are on the hub alone, and the hub cannot be reached."""
     source, _, of_hub = model_name.partition("hf-hub:")
     if of_hub and not source:
-        locate(of_hub.partition("@")[0], key="vision.model_name")
+        name, _, revision = of_hub.partition("@")
+        locate(name, key="vision.model_name", revision=revision or None)
     elif pretrained and timm.is_model(model_name):
         known = getattr(timm.get_pretrained_cfg(model_name), "hf_hub_id", None)
         if known:
-            locate(known, key="vision.model_name", file="model.safetensors")
+            locate(known, key="vision.model_name", files=("model.safetensors",))
 
 
 def load_encoder(encoder: nn.Module, path: str) -> None:

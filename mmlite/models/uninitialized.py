@@ -4,7 +4,7 @@ Only random fills are left out. What is computed, such as position tables and ot
 file holds, is computed as ever.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from torch import Tensor, nn
@@ -17,6 +17,9 @@ RANDOM = {"uniform_", "normal_", "kaiming_uniform_"}
 
 WHOLE = {"copy_", "zero_", "fill_", "constant_"}
 """In-place operations after which a tensor has no number that it had before."""
+
+READ = {"item", "tolist", "numpy", "equal", "allclose", "__bool__", "__float__", "__int__"}
+"""Functions that give numbers of a tensor to Python."""
 
 
 def loaded_without_drawing(build: Callable[[], Made]) -> Made:
@@ -44,7 +47,7 @@ class _NotDrawn(TorchFunctionMode):
 
     def is_complete(self, module: nn.Module) -> bool:
         """Return whether no number of a module depends on one that was left out."""
-        held = {tensor.data_ptr() for tensor in (*module.parameters(), *module.buffers())}
+        held = {_address(tensor) for tensor in (*module.parameters(), *module.buffers())}
         return not self.was_read and not held & set(self.waiting)
 
     def __torch_function__(
@@ -55,22 +58,41 @@ class _NotDrawn(TorchFunctionMode):
         first = args[0] if args else kwargs.get("tensor")
         is_in_place = name.endswith("_") and not name.endswith("__") and isinstance(first, Tensor)
         if is_in_place and name in RANDOM and _is_whole(first):
-            self.waiting.setdefault(first.data_ptr(), first)
+            self.waiting.setdefault(_address(first), first)
             return first
         if is_in_place and self._waits(first) and name != "requires_grad_":
             if name not in WHOLE:
                 return first
             if _is_whole(first):
-                del self.waiting[first.data_ptr()]
-        given = [value for value in (*args, *kwargs.values()) if self._waits(value)]
+                del self.waiting[_address(first)]
+        given = any(self._waits(tensor) for tensor in _tensors((*args, *kwargs.values())))
         out = func(*args, **kwargs)
-        if given and isinstance(out, Tensor) and not self._waits(out):
-            self.was_read = self.was_read or out is not first
+        if given:
+            # A view of what waits still waits; anything else was computed from it.
+            computed = any(not self._waits(tensor) for tensor in _tensors(out))
+            self.was_read = self.was_read or computed or name in READ
         return out
 
     def _waits(self, value: Any) -> bool:
-        return isinstance(value, Tensor) and value.data_ptr() in self.waiting
+        return isinstance(value, Tensor) and _address(value) in self.waiting
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """Yield the tensors of nested arguments or results."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for held in value.values():
+            yield from _tensors(held)
+    elif isinstance(value, list | tuple):
+        for held in value:
+            yield from _tensors(held)
+
+
+def _address(tensor: Tensor) -> int:
+    """Return where a tensor's numbers are; views share it."""
+    return tensor.untyped_storage().data_ptr()
 
 
 def _is_whole(tensor: Tensor) -> bool:
-    return tensor.untyped_storage().nbytes() == tensor.nbytes
+    return _address(tensor) != 0 and tensor.untyped_storage().nbytes() == tensor.nbytes

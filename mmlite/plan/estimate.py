@@ -52,7 +52,7 @@ class Estimate:
         dominating: The term with the most bytes.
         switch: What lowers it.
         totals: Of all devices and steps: `tokens`, `supervised_tokens`, `images`, `examples`.
-        flops: Operations of the whole run by place.
+        flops: Operations of the whole run by place, and the optimizer's.
         recomputed: Operations of gradient checkpointing, beside them.
         seconds: Of the whole run; None where a device's speed is unknown.
     """
@@ -106,6 +106,8 @@ def estimate(stage: Stage, trace: Trace, sample: Sample, run: Run, devices: Devi
         quantity = QUANTITIES[place]
         share = sample.mean[quantity] / largest[quantity] if largest[quantity] else 1.0
         flops[place] = number * share * batches
+    if trace.stepped:
+        flops["optimizer"] = float(trace.stepped * run.steps * devices.number)
     if "vision" in flops:
         flops["vision"] *= _encoded_share(stage, sample, batches)
     packing = packing_of(stage)

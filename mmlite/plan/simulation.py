@@ -44,6 +44,7 @@ class Simulation(TorchDispatchMode):
         phase: `forward`, `backward` or `step`.
         flops: Floating point operations by place, those of the language's attention apart.
         recomputed: Those done again in the backward pass, which are in no other count.
+        stepped: Those of the optimizer, which are in no other count.
     """
 
     def __init__(self) -> None:
@@ -54,6 +55,7 @@ class Simulation(TorchDispatchMode):
         self.phase = "forward"
         self.flops: Counter[str] = Counter()
         self.recomputed = 0
+        self.stepped = 0
         self._weight_shapes: set[tuple[int, ...]] = set()
 
     def adopt(self, module: nn.Module) -> None:
@@ -119,6 +121,9 @@ class Simulation(TorchDispatchMode):
                 self.ledger.hold(value, self._term_of(func, value))
 
     def _count_flops(self, func: Any, number: int) -> None:
+        if self.phase == "step":
+            self.stepped += number
+            return
         # Checkpointed blocks run forward again, with gradients, while gradients are computed.
         if self.phase == "backward" and torch.is_grad_enabled():
             self.recomputed += number

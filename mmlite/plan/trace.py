@@ -37,6 +37,7 @@ class Trace:
         flops: Floating point operations by place (`vision`, `projector`, `language`, `attention` of
             the language, `head`), forward and backward.
         recomputed: Operations that gradient checkpointing does again, beside those.
+        stepped: Operations of the optimizer, once a step; Muon's products of matrices.
         block: Bytes of the largest transformer block's weights, as they are gathered from shards.
         root: Bytes of the weights outside of blocks, as they are gathered.
         copies_gathered: Whether mixed precision copies no weights where they are gathered, since
@@ -49,6 +50,7 @@ class Trace:
     peak: Peak
     flops: Mapping[str, int]
     recomputed: int
+    stepped: int
     block: int
     root: int
     copies_gathered: bool
@@ -112,6 +114,7 @@ def trace_step(
         peak=peak,
         flops=dict(simulation.flops),
         recomputed=simulation.recomputed,
+        stepped=simulation.stepped,
         block=int(gathered * max(blocks, default=0)),
         root=int(gathered * (_bytes(stage.built) - sum(blocks))),
         copies_gathered=precision == "bf16-mixed",
@@ -135,7 +138,7 @@ def _step(
     for _ in range(batches):
         simulation.phase, simulation.place = "forward", "language"
         simulation.flops.clear()
-        simulation.recomputed = 0
+        simulation.recomputed = simulation.stepped = 0
         with autocast:
             loss, _ = stage.loss(batch)
         simulation.phase = "backward"

@@ -3,7 +3,9 @@
 Only tensors and plain values are read; nothing in a checkpoint is executed.
 """
 
+import re
 import warnings
+import zipfile
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -48,13 +50,25 @@ def checkpoint_part(path: str | Path, part: str) -> dict[str, Tensor]:
         ValueError: If the checkpoint cannot be read or has nothing of that part.
     """
     path = Path(path)
+    allowed = "allowed: a checkpoint that a run wrote"
     try:
         held, mine = _from_shards(path, part) if path.is_dir() else _from_file(path, part)
+    except PermissionError as error:
+        raise ValueError(
+            f"init_from.{part}: got {path}, which may not be read ({_reason(error)}), {allowed}, "
+            "and that you may read; change its rights"
+        ) from error
     except _UNREADABLE as error:
+        if isinstance(error, UnpicklingError) and "nsupported" in str(error):
+            raise ValueError(
+                f"init_from.{part}: got {path}, which holds more than tensors and plain values "
+                f"({_unsupported(error)}) and is not loaded: that could run code; {allowed}, or "
+                "weights in a safetensors file"
+            ) from error
         file = _damaged(path) if isinstance(error, CheckpointException) else path
         raise ValueError(
             f"init_from.{part}: got {path}, which cannot be read ({file}: {_reason(error)}), "
-            "allowed: a checkpoint that a run wrote, whole; copy it again, or take an older one or "
+            f"{allowed}, whole; copy it again, or take an older one or "
             "the run's weights.safetensors"
         ) from error
     if not mine:
@@ -65,6 +79,9 @@ def checkpoint_part(path: str | Path, part: str) -> dict[str, Tensor]:
 
 
 def _from_file(path: Path, part: str) -> tuple[list[str], dict[str, Tensor]]:
+    with path.open("rb") as file:
+        if not zipfile.is_zipfile(file):
+            raise ValueError("it is cut off, or no file that PyTorch wrote")
     state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)[
         "state_dict"
     ]
@@ -109,8 +126,16 @@ def _reason(error: BaseException) -> str:
         error = next(iter(error.failures.values()))[0]
     if isinstance(error, FileNotFoundError):
         return "no such file"
+    if isinstance(error, KeyError):
+        return f"it has no {error}"
     lines = str(error).strip().splitlines()
     return lines[0].split(". ")[0][:160] if lines else type(error).__name__
+
+
+def _unsupported(error: UnpicklingError) -> str:
+    """Return the class or function that PyTorch names and does not load."""
+    found = re.search(r"GLOBAL (\S+)", str(error))
+    return found.group(1) if found else "an object"
 
 
 def _parts(names: list[str]) -> list[str]:

@@ -5,6 +5,7 @@ checkpointing of the language model, the cache of frozen features of the process
 groups of a batch of the data module. `docs/performance.md` says when each pays.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from torch import nn
 from mmlite.models.norms import fuse_norms
 from mmlite.models.rotary import fuse_rotary
 from mmlite.parallel import checkpoint_blocks
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)  # no slots: the command line reads defaults with vars()
@@ -49,11 +52,14 @@ class Speed:
             parts: By name; changed in place.
             checkpointed: Names of parts whose activations are computed again.
         """
-        if self.fused_norms:
-            for part in parts.values():
-                fuse_norms(part)
-        if self.fused_rotary:
-            for part in parts.values():
-                fuse_rotary(part)
+        switches = {"fused_norms": fuse_norms, "fused_rotary": fuse_rotary}
+        for name, fuse in switches.items():
+            if getattr(self, name) and not sum(fuse(part) for part in parts.values()):
+                _log.warning(
+                    "model.init_args.speed.%s changes nothing here: no module of %s has the formula "
+                    "that it knows",
+                    name,
+                    ", ".join(parts),
+                )
         for name in checkpointed:
             checkpoint_blocks(parts[name])

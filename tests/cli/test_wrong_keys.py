@@ -5,6 +5,9 @@ import re
 import pytest
 from cli.commands import RUN, yaml_file
 
+from mmlite.config.signatures import wants_mapping
+from mmlite.optim import Schedule
+
 SOURCE = (
     "data:\n  init_args:\n    train:\n      - source:\n          class_path: data_modules.sources."
 )
@@ -219,3 +222,23 @@ def test_unknown_class(text, told, refused, tmp_path):
 def test_wrong_value(text, told, refused, tmp_path):
     shown = refused([*RUN, *yaml_file(tmp_path, text)])
     assert re.search(told, shown), shown
+
+
+class TakesEither:
+    """A class of the user's, one of whose arguments is a mapping or a number."""
+
+    def __init__(self, schedule: Schedule | float | None, other: Schedule | None) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "is_wrong"),
+    [
+        ("schedule", 0.5, False),
+        ("schedule", None, False),
+        ("other", 0.5, True),
+        ("other", None, False),
+        ("other", {"warmup_fraction": 0.1}, False),
+    ],
+)
+def test_a_number_may_stand_where_a_mapping_or_a_number_is_taken(name, value, is_wrong):
+    assert wants_mapping("cli.test_wrong_keys.TakesEither", name, value) == is_wrong

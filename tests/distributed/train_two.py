@@ -56,7 +56,7 @@ KINDS: dict[str, dict[str, Any]] = {
         "adapters": {"language": Adapter(rank=4, quantize=Quantization(compute_dtype="float32"))}
     },
     "anyres": {"gradient_checkpointing": ["vision", "language"]},
-    "bf16": {},
+    "bf16": {"speed": Speed(fused_norms=True, fused_rotary=True)},
     "chunked": {"speed": Speed(loss_chunk_tokens=3)},
     "recomputed": {"gradient_checkpointing": ["all"]},
     "packed": {},

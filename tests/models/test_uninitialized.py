@@ -77,7 +77,46 @@ def scaled_after_loading() -> nn.Module:
     return made
 
 
-@pytest.mark.parametrize("build", [partly_loaded, computed_from_random, scaled_after_loading])
+def rotated() -> nn.Module:
+    made = nn.Linear(3, 3)
+    nn.init.orthogonal_(made.weight)
+    made.load_state_dict({"bias": torch.ones(3)}, strict=False)
+    return made
+
+
+def with_buffer(value: torch.Tensor, made: nn.Module) -> nn.Module:
+    made.register_buffer("kept", value)
+    made.load_state_dict({"weight": torch.ones(3, 3), "bias": torch.ones(3)}, strict=False)
+    return made
+
+
+def stacked() -> nn.Module:
+    made = nn.Linear(3, 3)
+    return with_buffer(torch.stack([made.weight.detach(), made.weight.detach()]), made)
+
+
+def copied() -> nn.Module:
+    made = nn.Linear(3, 3)
+    return with_buffer(torch.zeros(3, 3).copy_(made.weight.detach()), made)
+
+
+def read_by_python() -> nn.Module:
+    made = nn.Linear(3, 3)
+    return with_buffer(torch.tensor(made.weight.detach()[0, 0].item()), made)
+
+
+def piece_copied() -> nn.Module:
+    made = nn.Linear(3, 3)
+    return with_buffer(torch.zeros(3).copy_(made.weight.detach().chunk(3)[1].view(3)), made)
+
+
+LEFT_RANDOM = [
+    *(partly_loaded, computed_from_random, scaled_after_loading),
+    *(rotated, stacked, copied, read_by_python, piece_copied),
+]
+
+
+@pytest.mark.parametrize("build", LEFT_RANDOM)
 def test_whatever_is_left_random_is_as_it_would_have_been(build):
     expected, found = seeded(build), seeded(lambda: loaded_without_drawing(build))
     for name, tensor in expected.items():

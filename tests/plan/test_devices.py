@@ -23,6 +23,7 @@ TRACE = Trace(
     peak=Peak(HELD, HELD),
     flops={"language": 100},
     recomputed=0,
+    stepped=0,
     block=100,
     root=30,
     copies_gathered=False,

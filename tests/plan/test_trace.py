@@ -7,6 +7,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mmlite.models.adapters import Adapter
 from mmlite.models.quantization import Quantization
+from mmlite.muon import MuonAdamW
+from mmlite.optim import build_optimizer, parameter_groups
 from mmlite.plan import Simulation, build_weightless, trace_step
 from mmlite.plan.packed import bytes_of_weight, packing_of
 from mmlite.plan.simulation import CPU_ATTENTION
@@ -54,6 +56,22 @@ def test_operations_are_those_of_the_real_step(stage, batch, processor):
         loss.backward()
     assert sum(trace.flops.values()) == counter.get_total_flops()
     assert trace.recomputed == 0
+
+
+def test_operations_of_the_optimizer_are_counted_apart(processor, batch):
+    plain = tiny_stage(processor=processor, optimizer=ADAM)
+    muon = tiny_stage(processor=processor, optimizer=MuonAdamW)
+    one, other = traced(plain, batch), traced(muon, batch)
+    assert one.stepped == 0 < other.stepped
+    assert one.flops == other.flops
+    counter = FlopCounterMode(display=False)
+    real = tiny_stage(processor=processor, optimizer=MuonAdamW)
+    real.configure_model()
+    optimizer = build_optimizer(real.optimizer, parameter_groups(real.parts, real.trainable), {})
+    real.loss(batch)[0].backward()
+    with counter:
+        optimizer.step()
+    assert other.stepped == counter.get_total_flops()
 
 
 def test_operations_follow_the_usual_formula():

@@ -41,6 +41,31 @@ def test_the_damaged_file_of_a_sharded_checkpoint_is_named(sharded, name, size):
     assert checkpoint_part(sharded, "language")["weight"][-1] == 999
 
 
+class Pickled:
+    """Something that a checkpoint must not hold."""
+
+
+@pytest.mark.parametrize(
+    ("held", "size", "told"),
+    [
+        ({"state_dict": {}}, 100, "it is cut off, or no file that PyTorch wrote"),
+        ({"weights": {}}, None, "it has no 'state_dict'"),
+        (
+            {"state_dict": {}, "x": Pickled()},
+            None,
+            r"more than tensors .*Pickled\) and is not loaded",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_told(tmp_path, held, size, told):
+    file = tmp_path / "last.ckpt"
+    torch.save(held, file)
+    file.write_bytes(file.read_bytes()[:size])
+    with pytest.raises(ValueError, match=told) as error:
+        checkpoint_part(file, "language")
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize("content", ["half", "other"])
 def test_the_damaged_shard_of_a_published_model_is_named(tmp_path, content):
     language = PretrainedLanguageModel(320, str(save_qwen(tmp_path / "whole")))

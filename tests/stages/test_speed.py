@@ -110,3 +110,10 @@ def test_the_validation_loss_is_chunked_too():
 def test_a_chunk_of_no_tokens_is_refused():
     with pytest.raises(ValueError, match=r"speed.loss_chunk_tokens: got 0, allowed: 1 or more"):
         Speed(loss_chunk_tokens=0)
+
+
+def test_a_switch_that_changes_nothing_is_told(caplog):
+    parts = {"projector": nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2))}
+    with caplog.at_level("WARNING"):
+        Speed(fused_norms=True).arrange(parts, [])
+    assert "speed.fused_norms changes nothing here: no module of projector" in caplog.text
