@@ -56,8 +56,8 @@ class Speed:
         for name, fuse in switches.items():
             if getattr(self, name) and not sum(fuse(part) for part in parts.values()):
                 _log.warning(
-                    "model.init_args.speed.%s changes nothing here: no module of %s has the formula "
-                    "that it knows",
+                    "model.init_args.speed.%s changes nothing here: no module of %s has the "
+                    "formula that it knows",
                     name,
                     ", ".join(parts),
                 )
