@@ -24,7 +24,7 @@ study: $(STAMP)  ## Run the micro-world study and say where its report is
 # One thread for each process is faster than several on models this small.
 test: $(STAMP)  ## Run the tests
 	@echo "Running the tests in $(JOBS) processes ..."
-	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/pytest -n $(JOBS) --dist loadfile -q
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -q
 
 lint: $(STAMP)  ## Check style, formatting and spelling
 	@echo "Checking style, formatting and spelling ..."

@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -21,13 +22,14 @@ from study.studies import (
 pytestmark = pytest.mark.slow
 
 
-def test_killed_at_any_point_it_ends_as_one_never_stopped(
+def test_killed_at_any_point_it_does_the_rest_and_ends_as_one_never_stopped(
     small: tuple[Path, Path], tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     study = small_study(tmp_path)
     draw = random.Random(0)
     jobs = len(marks(small[1]))
+    before: Mapping[str, int] = {}
     for number in sorted(draw.sample(range(1, jobs - 1), 3)):
         with started(study, out) as process:
             wait_until(process, lambda n=number: len(marks(out)) >= n)
@@ -35,7 +37,10 @@ def test_killed_at_any_point_it_ends_as_one_never_stopped(
             assert process.wait() == -signal.SIGKILL
             wait_for_the_end_of(process.pid)
         assert not (out / "report.html").exists()
+        assert before.items() <= marks(out).items(), "what was done was done again"
+        before = marks(out)
     run(study, out)
+    assert before.items() <= marks(out).items(), "what was done was done again"
     assert results(out) == results(small[1])
 
 
@@ -65,18 +70,6 @@ def test_killed_in_the_middle_of_a_run_it_goes_on_from_its_checkpoint(
     run(study, out, "--workers", "1")
     assert (language / "started.json").stat().st_mtime_ns == born, "it began again from nothing"
     assert results(out) == results(tmp_path / "whole")
-
-
-def test_what_was_done_before_a_kill_is_not_done_again(tmp_path: Path) -> None:
-    study, out = small_study(tmp_path), tmp_path / "out"
-    with started(study, out) as process:
-        wait_until(process, lambda: len(marks(out)) >= 3)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        wait_for_the_end_of(process.pid)
-    before = marks(out)
-    run(study, out)
-    assert before.items() <= marks(out).items()
 
 
 def test_ctrl_c_says_how_to_go_on_and_leaves_no_process(tmp_path: Path) -> None:
