@@ -3,7 +3,7 @@
 from abc import ABC
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any, cast
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -150,15 +150,6 @@ class NewLanguageModel(LanguageModel):
         model_type: Architecture by transformers' name, such as `qwen3`.
         config: Fields of its configuration, such as `hidden_size`.
         attention: Attention implementation: `sdpa`, `eager`, or one that needs a GPU.
-        query_key_gain: First value of the weights of the norms of queries and keys, where the
-            architecture has them (Qwen3 does). A score of attention is at most its square times
-            the root of a head's width: with narrow heads too little to look at one token of many.
-            Henry et al. (arXiv:2010.04245, sec. 3) begin at a highest score of log2(n^2 - n) for
-            texts of n tokens.
-
-    Raises:
-        ValueError: If there is no such architecture or implementation, a field is none of its
-            configuration's, or there are no norms for the gain.
     """
 
     def __init__(
@@ -167,7 +158,6 @@ class NewLanguageModel(LanguageModel):
         model_type: str = "qwen3",
         config: dict[str, Any] | None = None,
         attention: str = "sdpa",
-        query_key_gain: float = 1.0,
     ) -> None:
         super().__init__()
         if model_type not in CONFIG_MAPPING:
@@ -180,21 +170,6 @@ class NewLanguageModel(LanguageModel):
         self.model = new_language_model(
             model_type, config or {}, vocabulary_size=vocabulary_size, attention=attention
         )
-        if query_key_gain != 1.0:
-            self._sharpen(query_key_gain, model_type)
-
-    def _sharpen(self, gain: float, model_type: str) -> None:
-        """Give the norms of queries and keys their first weights."""
-        if gain <= 0:
-            raise ValueError(f"language.query_key_gain: got {gain}, allowed: more than 0")
-        norms = [m for name, m in self.model.named_modules() if name.endswith(("q_norm", "k_norm"))]
-        if not norms:
-            raise ValueError(
-                f"language.query_key_gain: got {gain} for {model_type}, which has no norms of "
-                "queries and keys, allowed: 1.0; or an architecture that has them, such as qwen3"
-            )
-        for norm in norms:
-            nn.init.constant_(cast("Tensor", norm.weight), gain)
 
 
 class PretrainedLanguageModel(LanguageModel):

@@ -182,33 +182,3 @@ def test_a_missing_folder_and_a_wrong_type_are_refused(saved, tmp_path):
         PretrainedLanguageModel(18, str(tmp_path / "none"))
     with pytest.raises(ValueError, match=r"language\.dtype: got 'float23', allowed: float32, bf"):
         PretrainedLanguageModel(18, str(saved[1]), dtype="float23")
-
-
-NARROW = {
-    "hidden_size": 8,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-    "head_dim": 4,
-    "intermediate_size": 8,
-}
-
-
-def test_norms_of_queries_and_keys_begin_with_the_gain():
-    plain = dict(NewLanguageModel(20, config=NARROW).named_parameters())
-    sharp = dict(NewLanguageModel(20, config=NARROW, query_key_gain=1.5).named_parameters())
-    changed = [name for name in plain if sharp[name].unique().tolist() == [1.5]]
-    assert len(changed) == 4  # two in each block
-    assert all(".self_attn." in name for name in changed)
-
-
-@pytest.mark.parametrize(
-    ("kind", "gain", "told"),
-    [
-        ("llama", 1.5, "query_key_gain: got 1.5 for llama, which has no norms"),
-        ("qwen3", 0.0, "query_key_gain: got 0.0, allowed: more than 0"),
-    ],
-)
-def test_a_gain_that_means_nothing_is_refused(kind, gain, told):
-    with pytest.raises(ValueError, match=told):
-        NewLanguageModel(20, kind, NARROW, query_key_gain=gain)
