@@ -47,7 +47,9 @@ class Devices:
             held["gradients"] += trace.gradients
         if self.strategy == "fsdp":
             # A block's weights are gathered while it computes, and the next one's before it does;
-            # what is in no block stays so for the whole step. Gradients are whole until divided.
+            # what is in no block stays so for the whole step. Gradients are whole until divided,
+            # in one piece for each block, and the block's before is kept until that is done.
+            reduced = 2 * trace.block if trace.copies_gathered else trace.block  # in float32
             whole = {
                 "weights": sum(trace.weights.values()),
                 "gradients": trace.gradients,
@@ -55,7 +57,7 @@ class Devices:
             }
             gathered = {
                 "weights": trace.root + 2 * trace.block,
-                "gradients": trace.root + trace.block,
+                "gradients": trace.root + trace.block + 2 * reduced,
                 "optimizer": 0,
             }
             for term, size in whole.items():

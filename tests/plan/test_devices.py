@@ -54,7 +54,7 @@ def test_shards_divide_what_belongs_to_weights_and_gather_a_block_at_a_time():
     assert held == {
         **HELD,
         "weights": 1000 // 4 + 30 + 2 * 100,
-        "gradients": 800 // 4 + 30 + 100,
+        "gradients": 800 // 4 + 30 + 3 * 100,
         "optimizer": 1600 // 4,
     }
 
@@ -65,6 +65,8 @@ def test_gathered_weights_in_bfloat16_are_not_copied_once_more():
     assert devices.held(TRACE, mixed)["weights"] == 1000 // 4 + 230 + 500
     gathered = replace(TRACE, copies_gathered=True, block=50, root=15)
     assert devices.held(gathered, mixed)["weights"] == 1000 // 4 + 115
+    # Those of one block in bfloat16, and twice its sums in float32.
+    assert devices.held(gathered, mixed)["gradients"] == 800 // 4 + 15 + 50 + 2 * 100
 
 
 def test_time_is_operations_by_what_all_devices_do():
