@@ -31,6 +31,9 @@ REPORTED_FILE = "reported.json"
 PREDICTIONS = "predictions"
 """Folder that predictions are in."""
 
+SET_ASIDE = "predictions_set_aside"
+"""Folder of predictions of other sizes, seeds or systems, which must not be mixed in."""
+
 WEIGHTS = "weights.safetensors"
 """What a finished run leaves; the name of `mmlite.stages.weights`, which needs PyTorch."""
 

@@ -14,6 +14,7 @@ from mmlite.study import workers
 from mmlite.study.interrupts import interruptible
 from mmlite.study.jobs import (
     PREDICTIONS,
+    SET_ASIDE,
     Job,
     is_done,
     is_reported,
@@ -54,6 +55,7 @@ def run_study(study: StudySpec, out: Path, pool: Pool, *, command: str = "") -> 
     with _only_one(out):
         started = time.monotonic()
         jobs = plan(study, out)
+        _bring_back_predictions(jobs, out)
         waiting = [job for job in jobs if not is_done(job, out)]
         told = (study.name, len(jobs), len(jobs) - len(waiting), study.workers, out)
         _log.info("Study %s: %d jobs, %d done already, %d processes; writing to %s", *told)
@@ -85,14 +87,27 @@ def _only_one(out: Path) -> Iterator[None]:
         yield
 
 
+def _bring_back_predictions(jobs: Sequence[Job], out: Path) -> None:
+    """Move predictions back that an earlier study of fewer sizes or seeds set aside."""
+    for file in (predictions_file(job, out) for job in jobs if job.action == "answer"):
+        aside = out / SET_ASIDE / file.name
+        if aside.exists() and not file.exists():
+            file.parent.mkdir(exist_ok=True)
+            aside.replace(file)
+
+
 def _forget_predictions(jobs: Sequence[Job], waiting: Sequence[Job], out: Path) -> None:
-    """Remove predictions that will be made again or are of another study: none may be mixed in."""
-    keep = {predictions_file(job, out) for job in jobs if job.action == "answer"}
-    keep -= {predictions_file(job, out) for job in waiting if job.action == "answer"}
+    """Remove predictions that will be made again, and set those aside that this study has not."""
+    mine = {predictions_file(job, out) for job in jobs if job.action == "answer"}
+    again = {predictions_file(job, out) for job in waiting if job.action == "answer"}
     for path in sorted((out / PREDICTIONS).glob("*.jsonl")):
-        if path not in keep:
-            _log.info("Removing %s: not of this study, or made again now", path.relative_to(out))
+        if path in again:
+            _log.info("Removing %s: made again now", path.relative_to(out))
             path.unlink()
+        elif path not in mine:
+            _log.info("Setting %s aside: not of this study", path.relative_to(out))
+            (out / SET_ASIDE).mkdir(exist_ok=True)
+            path.replace(out / SET_ASIDE / path.name)
 
 
 def _scheduled(

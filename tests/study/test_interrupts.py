@@ -2,10 +2,17 @@
 
 import signal
 import threading
+from concurrent.futures import Future
+from pathlib import Path
+from queue import Queue
+from typing import Any
 
 import pytest
+from study.studies import small_study
 
 from mmlite.study.interrupts import interruptible
+from mmlite.study.runner import run_study
+from mmlite.study.spec import StudySpec
 
 
 class Swallowing:
@@ -55,3 +62,21 @@ def test_other_threads_which_get_no_signals_may_be_asked_too() -> None:
     thread.start()
     thread.join()
     assert done == [True]
+
+
+class Busy:
+    """A pool whose workers never end, and during whose work Ctrl-C is pressed and forgotten."""
+
+    reports: Queue[Any] = Queue()
+
+    def submit(self, *job: Any) -> Future[None]:
+        swallowing = Swallowing()
+        del swallowing
+        return Future()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_study_stops_at_a_forgotten_interrupt(tmp_path: Path) -> None:
+    pool: Any = Busy()
+    with pytest.raises(KeyboardInterrupt):
+        run_study(StudySpec.read(small_study(tmp_path)), tmp_path / "out", pool)

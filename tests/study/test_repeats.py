@@ -57,7 +57,7 @@ def test_a_changed_run_is_done_again_with_all_that_follows_from_it(
     }
 
 
-def test_fewer_sizes_leave_no_rows_of_the_others(small: tuple[Path, Path], tmp_path: Path) -> None:
+def test_fewer_sizes_set_the_others_aside(small: tuple[Path, Path], tmp_path: Path) -> None:
     out = copied(small, tmp_path)
 
     def smaller(study: dict) -> None:
@@ -67,3 +67,9 @@ def test_fewer_sizes_leave_no_rows_of_the_others(small: tuple[Path, Path], tmp_p
     rows = json.loads((out / "results.json").read_text())["rows"]
     assert {row["reasoner_size"] for row in rows} <= {"a", "", None}
     assert not list((out / "predictions").glob("*-b.jsonl"))
+
+    before = marks(out)
+    run(small[0], out)
+    assert results(out) == results(small[1])
+    changed = {name for name, time in marks(out).items() if time != before[name]}
+    assert not {name for name in changed if name.endswith("-b")}, "they were set aside, not lost"
