@@ -53,7 +53,7 @@ class Batch:
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "Batch":
         """Move every tensor; Lightning calls this instead of looking into the records.
 
-        Pinned tensors are copied to a GPU while it computes.
+        Pinned tensors are copied to a GPU without waiting for it.
         """
         is_gpu = torch.device(device).type == "cuda"
         return self.map(

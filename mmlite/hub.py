@@ -20,10 +20,17 @@ class Published(NamedTuple):
         name: Folder, or name on the hub, as libraries take it.
         is_local: Whether nothing is looked up on a network: it is a folder, or it is in the local
             cache and the hub cannot be reached or does not give it.
+        why_cached: Why it is read from the cache; empty where it is not.
     """
 
     name: str
     is_local: bool
+    why_cached: str = ""
+
+    @property
+    def note(self) -> str:
+        """What to add to a message about files that are missing or damaged."""
+        return self.why_cached and f"; it was read from the local cache, for {self.why_cached}"
 
 
 def locate(
@@ -44,7 +51,8 @@ def locate(
     """
     if folder := local_folder(name, key=key):
         return Published(str(folder), is_local=True)
-    told, cached = f"{key}: got {name!r}", None
+    at = "" if revision is None else f" at revision {revision!r}"
+    told, cached = f"{key}: got {name!r}{at}", None
     try:
         cached = _in_cache(name, files, revision)
         if huggingface_hub.constants.is_offline_mode():
@@ -64,6 +72,8 @@ def locate(
         status = error.response.status_code
         reason = f"the Hugging Face hub answers {status} ({_first_line(error)})"
         refuses = status < 500 and status not in (408, 429)
+        if refuses:
+            reason += "; to be asked again, log in (hf auth login)"
         if refuses and cached is None:
             raise ValueError(
                 f"{told}, which the Hugging Face hub does not give ({_first_line(error)}), "
@@ -78,7 +88,7 @@ def locate(
             f"a local folder; or a name that is cached (hf download {name}, with a network)"
         )
     _log.info("%s: %s is read from the local cache: %s", key, name, reason)
-    return Published(name, is_local=True)
+    return Published(name, is_local=True, why_cached=reason)
 
 
 def local_folder(name: str, *, key: str) -> Path | None:

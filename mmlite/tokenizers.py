@@ -87,7 +87,7 @@ def pretrained_tokenizer(
         ValueError: If there is no tokenizer of that name.
     """
     allowed = "allowed: a local folder with the files of a tokenizer, or a Hugging Face name"
-    files = ("tokenizer_config.json", "tokenizer.json")
+    files = ("tokenizer_config.json", "tokenizer.json", "tokenizer.model", "vocab.json")
     found = locate(name, key="tokenizer.name", files=files, revision=revision)
     try:
         tokenizer = AutoTokenizer.from_pretrained(
@@ -99,7 +99,8 @@ def pretrained_tokenizer(
     except (OSError, ValueError, KeyError) as error:
         text = " ".join(str(error).split())
         raise ValueError(
-            f"tokenizer.name: got {name!r}, which cannot be loaded ({text[:300]}); {allowed}"
+            f"tokenizer.name: got {name!r}, which cannot be loaded ({text[:300]}{found.note}); "
+            f"{allowed}"
         ) from error
     if not tokenizer("A picture of two.", add_special_tokens=False)["input_ids"]:
         # transformers makes an empty one where a folder has config.json alone.

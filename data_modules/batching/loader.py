@@ -51,8 +51,8 @@ class PlannedLoader:
         num_workers: Processes that collate; 0 collates in this one.
         pad_id: Fills up packed rows.
         refuse: Called in this process with what was wrong with a row; raises by default.
-        pin_memory: Whether batches are brought into memory from which a GPU copies while it
-            computes.
+        pin_memory: Whether batches are brought into memory from which a GPU copies by itself, so
+            that the program goes on meanwhile.
     """
 
     def __init__(

@@ -74,7 +74,7 @@ def _annotation(found: Any, name: str) -> Any | None:
 def wants_mapping(class_path: str, name: str, value: Any) -> bool:
     """Whether an argument of a class is a dataclass and this value is no mapping of its keys.
 
-    Where something else is allowed too, such as a number, the parser tells what does not fit.
+    Where something else is allowed too, such as a number, the value is left to the parser.
 
     Args:
         class_path: The class.
@@ -93,7 +93,8 @@ def wants_mapping(class_path: str, name: str, value: Any) -> bool:
     options = set(typing.get_args(hint)) if is_union else {hint}
     if value is None:
         return dataclasses.is_dataclass(hint)
-    return all(dataclasses.is_dataclass(option) for option in options - {types.NoneType})
+    kinds = options - {types.NoneType}
+    return bool(kinds) and all(dataclasses.is_dataclass(kind) for kind in kinds)
 
 
 def kinds_in(text: str) -> list[type]:

@@ -79,7 +79,8 @@ class ImageTextModel(PublishedModel):
 
     def build(self) -> ImageTextEngine:
         """Load model and processor."""
-        name, is_local = locate(self.name, key="model")
+        found = locate(self.name, key="model")
+        name, is_local = found.name, found.is_local
         try:
             model: Any = AutoModelForImageTextToText.from_pretrained(
                 name,
@@ -94,9 +95,9 @@ class ImageTextModel(PublishedModel):
             )
         except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
             raise ValueError(
-                f"model: got {self.name!r}, which cannot be loaded ({error}); allowed: a local "
-                "folder or a Hugging Face name of an image-text model with its processor, with "
-                "safetensors and without code of its own"
+                f"model: got {self.name!r}, which cannot be loaded ({error}{found.note}); "
+                "allowed: a local folder or a Hugging Face name of an image-text model with its "
+                "processor, with safetensors and without code of its own"
             ) from error
         return ImageTextEngine(
             model.to(find_device(self.device)),

@@ -59,7 +59,7 @@ def read_language_model(
         raise _no_attention(attention, error) from error
     except UNBUILDABLE as error:
         file = _damaged(Path(found.name))
-        what = f"which cannot be loaded ({told(error)})"
+        what = f"which cannot be loaded ({told(error)}{found.note})"
         what = what if file is None else f"whose file {file} is damaged or cut off ({told(error)})"
         raise _unusable(name, what) from error
     model, info = read

@@ -58,7 +58,12 @@ def _check_reachable(model_name: str, *, pretrained: bool) -> None:
     """Stop where the files of a model are on the hub alone, and the hub cannot be reached."""
     source, _, of_hub = model_name.partition("hf-hub:")
     if of_hub and not source:
-        name, _, revision = of_hub.partition("@")
+        name, at, revision = of_hub.partition("@")
+        if (at and not revision) or "@" in revision:
+            raise ValueError(
+                f"vision.model_name: got {model_name!r}, allowed: hf-hub:OWNER/NAME, or "
+                "hf-hub:OWNER/NAME@REVISION with a commit, tag or branch behind the one @"
+            )
         locate(name, key="vision.model_name", revision=revision or None)
     elif pretrained and timm.is_model(model_name):
         known = getattr(timm.get_pretrained_cfg(model_name), "hf_hub_id", None)

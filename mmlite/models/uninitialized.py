@@ -7,6 +7,7 @@ file holds, is computed as ever.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -18,23 +19,34 @@ RANDOM = {"uniform_", "normal_", "kaiming_uniform_"}
 WHOLE = {"copy_", "zero_", "fill_", "constant_"}
 """In-place operations after which a tensor has no number that it had before."""
 
-READ = {"item", "tolist", "numpy", "equal", "allclose", "__bool__", "__float__", "__int__"}
+RESHAPING = {"t_", "transpose_", "swapaxes_", "squeeze_", "unsqueeze_", "detach_", "requires_grad_"}
+"""In-place operations that change no number, which are done as ever."""
+
+READ = {
+    *("item", "tolist", "numpy", "equal", "allclose", "is_nonzero", "__bool__", "__float__"),
+    *("__int__", "__index__", "__complex__", "__contains__", "__array__", "__format__", "__repr__"),
+}
 """Functions that give numbers of a tensor to Python."""
 
 
 def loaded_without_drawing(build: Callable[[], Made]) -> Made:
     """Build a module, weights and all, without filling it with random numbers first.
 
-    If a weight was to be filled at random and was not loaded, or something was computed from it,
-    the module is built again as ever. Either way it is bit by bit what `build()` alone makes; the
-    random numbers that were not drawn are left to whatever draws next.
+    If a weight was to be filled at random and was not loaded, if something was computed from it, or
+    if other random numbers were drawn, the module is built again as ever. Either way it is bit by
+    bit what `build()` alone makes; the random numbers that were not drawn are left to whatever
+    draws next.
 
     Args:
         build: Returns the module, its weights loaded in place.
     """
+    before = torch.get_rng_state()
     with _NotDrawn() as mode:
         made = build()
-    return made if mode.is_complete(made) else build()
+    if mode.is_complete(made) and torch.equal(torch.get_rng_state(), before):
+        return made
+    torch.set_rng_state(before)
+    return build()
 
 
 class _NotDrawn(TorchFunctionMode):
@@ -60,7 +72,7 @@ class _NotDrawn(TorchFunctionMode):
         if is_in_place and name in RANDOM and _is_whole(first):
             self.waiting.setdefault(_address(first), first)
             return first
-        if is_in_place and self._waits(first) and name != "requires_grad_":
+        if is_in_place and self._waits(first) and name not in RESHAPING:
             if name not in WHOLE:
                 return first
             if _is_whole(first):
@@ -69,7 +81,8 @@ class _NotDrawn(TorchFunctionMode):
         out = func(*args, **kwargs)
         if given:
             # A view of what waits still waits; anything else was computed from it.
-            computed = any(not self._waits(tensor) for tensor in _tensors(out))
+            made = first if name == "__setitem__" else out
+            computed = any(not self._waits(tensor) for tensor in _tensors(made))
             self.was_read = self.was_read or computed or name in READ
         return out
 
@@ -90,8 +103,11 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 
 def _address(tensor: Tensor) -> int:
-    """Return where a tensor's numbers are; views share it."""
-    return tensor.untyped_storage().data_ptr()
+    """Return where a tensor's numbers are, which views share; 0 where they are in no one place."""
+    try:
+        return tensor.untyped_storage().data_ptr()
+    except (NotImplementedError, RuntimeError):  # sparse tensors and those without numbers
+        return 0
 
 
 def _is_whole(tensor: Tensor) -> bool:

@@ -47,26 +47,26 @@ class Devices:
             held["gradients"] += trace.gradients
         if self.strategy == "fsdp":
             # A block's weights are gathered while it computes, and the next one's before it does;
-            # what is in no block stays so for the whole step. Gradients are whole until divided,
-            # in one piece for each block, and the block's before is kept until that is done.
-            reduced = 2 * trace.block if trace.copies_gathered else trace.block  # in float32
-            whole = {
-                "weights": sum(trace.weights.values()),
-                "gradients": trace.gradients,
-                "optimizer": trace.optimizer,
-            }
-            gathered = {
-                "weights": trace.root + 2 * trace.block,
-                "gradients": trace.root + trace.block + 2 * reduced,
-                "optimizer": 0,
-            }
-            for term, size in whole.items():
-                shared = min(size, held[term])
-                least = shared // self.shards
-                if term != "weights" or not trace.copies_gathered:
-                    least += held[term] - shared
-                held[term] = least + min(gathered[term], shared)
+            # what is in no block stays so for the whole step.
+            gathered = trace.root.weights + 2 * trace.block.weights
+            whole = sum(trace.weights.values())
+            shared = min(whole, held["weights"])
+            copies = 0 if trace.copies_gathered else held["weights"] - shared
+            held["weights"] = shared // self.shards + copies + min(gathered, shared)
+            shared = min(trace.gradients, held["gradients"])
+            if shared:
+                held["gradients"] += shared // self.shards - shared + self._summed(trace)
+            held["optimizer"] -= trace.optimizer - trace.optimizer // self.shards
         return held
+
+    def _summed(self, trace: Trace) -> int:
+        """Return the bytes of gradients that are whole while they are summed over processes.
+
+        A block's are copied into one piece for it, and the block's before is kept until then; what
+        is in no block comes last.
+        """
+        block, root = trace.block, trace.root
+        return root.gradients + max(block.gradients + 2 * block.sums, block.sums + root.sums)
 
     def seconds(self, flops: float) -> float | None:
         """Return how long all devices together take for so many operations."""

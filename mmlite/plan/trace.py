@@ -1,6 +1,6 @@
 """Trace: one training step of a stage by shapes alone, its memory and operations counted."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,6 +26,21 @@ PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true")
 
 
 @dataclass(frozen=True)
+class Gathered:
+    """Bytes of a module that is sharded, where it is whole; as `mmlite.parallel.shard` does it.
+
+    Attributes:
+        weights: While it computes.
+        gradients: Once they are computed.
+        sums: Of the piece in which they are summed over processes, in float32.
+    """
+
+    weights: int
+    gradients: int
+    sums: int
+
+
+@dataclass(frozen=True)
 class Trace:
     """What one training step of one process needs, unsharded.
 
@@ -38,8 +53,8 @@ class Trace:
             the language, `head`), forward and backward.
         recomputed: Operations that gradient checkpointing does again, beside those.
         stepped: Operations of the optimizer, once a step; Muon's products of matrices.
-        block: Bytes of the largest transformer block's weights, as they are gathered from shards.
-        root: Bytes of the weights outside of blocks, as they are gathered.
+        block: The largest transformer block, as shards gather it.
+        root: What is outside of blocks, as shards gather it.
         copies_gathered: Whether mixed precision copies no weights where they are gathered, since
             that makes them of the type that is computed in.
     """
@@ -51,8 +66,8 @@ class Trace:
     flops: Mapping[str, int]
     recomputed: int
     stepped: int
-    block: int
-    root: int
+    block: Gathered
+    root: Gathered
     copies_gathered: bool
 
 
@@ -104,9 +119,10 @@ def trace_step(
         batches = min(accumulated, 2)
         with simulation.ledger.watched() as peak:
             _step(stage, simulation, optimizer, fake, autocast, batches=batches)
-    blocks = [_bytes(block) for block in deep_blocks(stage.built)]
-    # As `mmlite.parallel.shard` gathers them.
-    gathered = 0.5 if precision == "bf16-mixed" else 1.0
+    blocks = [list(block.parameters()) for block in deep_blocks(stage.built)]
+    inside = {id(parameter) for block in blocks for parameter in block}
+    outside = [p for p in stage.built.parameters() if id(p) not in inside]
+    gathered = [_gathered(block, precision) for block in blocks]
     return Trace(
         weights={name: _bytes(part) for name, part in stage.parts.items()},
         gradients=gradients,
@@ -115,8 +131,8 @@ def trace_step(
         flops=dict(simulation.flops),
         recomputed=simulation.recomputed,
         stepped=simulation.stepped,
-        block=int(gathered * max(blocks, default=0)),
-        root=int(gathered * (_bytes(stage.built) - sum(blocks))),
+        block=max(gathered, key=lambda one: one.weights, default=Gathered(0, 0, 0)),
+        root=_gathered(outside, precision),
         copies_gathered=precision == "bf16-mixed",
     )
 
@@ -198,6 +214,21 @@ def _watch(module: nn.Module, place: str, simulation: Simulation) -> list[Remova
         simulation.place = place
 
     return [module.register_forward_pre_hook(enter), module.register_forward_hook(leave)]
+
+
+def _gathered(parameters: Sequence[nn.Parameter], precision: str) -> Gathered:
+    """Return what a module takes while its shards are gathered."""
+
+    def size(parameter: nn.Parameter) -> int:
+        computed = 2 if precision == "bf16-mixed" else parameter.element_size()
+        return parameter.numel() * computed
+
+    learnt = [parameter for parameter in parameters if parameter.requires_grad]
+    return Gathered(
+        weights=sum(map(size, parameters)),
+        gradients=sum(map(size, learnt)),
+        sums=sum(4 * parameter.numel() for parameter in learnt),
+    )
 
 
 def _bytes(module: nn.Module) -> int:

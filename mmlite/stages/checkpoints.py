@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 from torch.distributed.checkpoint import state_dict_loader
 from torch.distributed.checkpoint.api import CheckpointException
-from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+
+from mmlite.stages.shard_reader import ForeignObject, ShardReader
 
 _SHARDS = ".metadata"
 """File that tells which tensors a sharded checkpoint holds, and where."""
@@ -28,6 +29,8 @@ _UNREADABLE = (
     *(OSError, EOFError, KeyError, RuntimeError, UnpicklingError, ValueError, CheckpointException),
 )
 """What PyTorch raises at files that are cut off or hold something else."""
+
+_ALLOWED = "a checkpoint that a run wrote"
 
 
 def is_checkpoint(path: str | Path) -> bool:
@@ -50,48 +53,64 @@ def checkpoint_part(path: str | Path, part: str) -> dict[str, Tensor]:
         ValueError: If the checkpoint cannot be read or has nothing of that part.
     """
     path = Path(path)
-    allowed = "allowed: a checkpoint that a run wrote"
+    told = f"init_from.{part}: got {path}"
     try:
         held, mine = _from_shards(path, part) if path.is_dir() else _from_file(path, part)
-    except PermissionError as error:
-        raise ValueError(
-            f"init_from.{part}: got {path}, which may not be read ({_reason(error)}), {allowed}, "
-            "and that you may read; change its rights"
-        ) from error
     except _UNREADABLE as error:
-        if isinstance(error, UnpicklingError) and "nsupported" in str(error):
-            raise ValueError(
-                f"init_from.{part}: got {path}, which holds more than tensors and plain values "
-                f"({_unsupported(error)}) and is not loaded: that could run code; {allowed}, or "
-                "weights in a safetensors file"
-            ) from error
-        file = _damaged(path) if isinstance(error, CheckpointException) else path
-        raise ValueError(
-            f"init_from.{part}: got {path}, which cannot be read ({file}: {_reason(error)}), "
-            f"{allowed}, whole; copy it again, or take an older one or "
-            "the run's weights.safetensors"
-        ) from error
+        raise ValueError(f"{told}, which {_problem(error, path)}") from error
     if not mine:
         raise ValueError(
-            f"init_from.{part}: {path} has no weights of {part}, allowed: {', '.join(held)}"
+            f"{told}, which has no weights of {part}, allowed: {', '.join(held) or _ALLOWED}"
         )
     return mine
+
+
+def _problem(error: BaseException, path: Path) -> str:
+    """Return what is wrong with a checkpoint, what is allowed, and what to do."""
+    is_collected = isinstance(error, CheckpointException)
+    cause = next(iter(error.failures.values()))[0] if is_collected else error
+    if isinstance(cause, ForeignObject):
+        return (
+            f"holds more than tensors and plain values ({cause}) and is not loaded: that could run "
+            f"code; allowed: {_ALLOWED}, or weights in a safetensors file"
+        )
+    if isinstance(cause, NoCheckpoint):
+        return f"{cause}, allowed: {_ALLOWED}; give another file"
+    if isinstance(cause, PermissionError):
+        return (
+            f"may not be read ({cause.filename or path}), allowed: {_ALLOWED}, and that you may "
+            "read; change its rights"
+        )
+    return (
+        f"cannot be read ({_damaged(path) if is_collected else path}: {_reason(cause)}), allowed: "
+        f"{_ALLOWED}, whole; copy it again, or take an older one or the run's weights.safetensors"
+    )
+
+
+class NoCheckpoint(ValueError):
+    """A whole file of PyTorch's that is no checkpoint of a run."""
 
 
 def _from_file(path: Path, part: str) -> tuple[list[str], dict[str, Tensor]]:
     with path.open("rb") as file:
         if not zipfile.is_zipfile(file):
             raise ValueError("it is cut off, or no file that PyTorch wrote")
-    state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)[
-        "state_dict"
-    ]
+    try:
+        loaded: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except UnpicklingError as error:
+        if "nsupported" not in str(error):
+            raise
+        raise ForeignObject(_unsupported(error)) from error
+    state = loaded.get("state_dict") if isinstance(loaded, dict) else None
+    if not isinstance(state, dict):
+        raise NoCheckpoint("holds no 'state_dict' of weights by name")
     prefix = f"{_PREFIX}{part}."
-    mine = {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
-    return _parts(list(state)), mine
+    names = [name for name in state if isinstance(name, str) and isinstance(state[name], Tensor)]
+    return _parts(names), {n.removeprefix(prefix): state[n] for n in names if n.startswith(prefix)}
 
 
 def _from_shards(path: Path, part: str) -> tuple[list[str], dict[str, Tensor]]:
-    reader = FileSystemReader(path)
+    reader = ShardReader(path)
     known: dict[str, Any] = reader.read_metadata().state_dict_metadata
     top = "state_dict."
     names = [name.removeprefix(top) for name in known if name.startswith(top)]
@@ -111,7 +130,7 @@ def _from_shards(path: Path, part: str) -> tuple[list[str], dict[str, Tensor]]:
 def _damaged(path: Path) -> Path:
     """Return the shard that is missing or cut off, or the folder if none is."""
     ends: dict[str, int] = {}
-    for place in FileSystemReader(path).read_metadata().storage_data.values():
+    for place in ShardReader(path).read_metadata().storage_data.values():
         ends[place.relative_path] = max(
             ends.get(place.relative_path, 0), place.offset + place.length
         )
@@ -121,13 +140,9 @@ def _damaged(path: Path) -> Path:
 
 
 def _reason(error: BaseException) -> str:
-    """Return what went wrong; what the loader collects from its ranks starts with a traceback."""
-    if isinstance(error, CheckpointException):
-        error = next(iter(error.failures.values()))[0]
+    """Return what went wrong, without a traceback."""
     if isinstance(error, FileNotFoundError):
         return "no such file"
-    if isinstance(error, KeyError):
-        return f"it has no {error}"
     lines = str(error).strip().splitlines()
     return lines[0].split(". ")[0][:160] if lines else type(error).__name__
 

@@ -5,17 +5,15 @@ checkpointing of the language model, the cache of frozen features of the process
 groups of a batch of the data module. `docs/performance.md` says when each pays.
 """
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import nn
 
 from mmlite.models.norms import fuse_norms
 from mmlite.models.rotary import fuse_rotary
 from mmlite.parallel import checkpoint_blocks
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)  # no slots: the command line reads defaults with vars()
@@ -55,11 +53,9 @@ class Speed:
         switches = {"fused_norms": fuse_norms, "fused_rotary": fuse_rotary}
         for name, fuse in switches.items():
             if getattr(self, name) and not sum(fuse(part) for part in parts.values()):
-                _log.warning(
-                    "model.init_args.speed.%s changes nothing here: no module of %s has the "
-                    "formula that it knows",
-                    name,
-                    ", ".join(parts),
+                rank_zero_warn(
+                    f"model.init_args.speed.{name} changes nothing here: no module of "
+                    f"{', '.join(parts)} has the formula that it knows; leave it out"
                 )
         for name in checkpointed:
             checkpoint_blocks(parts[name])

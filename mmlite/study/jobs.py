@@ -32,7 +32,7 @@ PREDICTIONS = "predictions"
 """Folder that predictions are in."""
 
 SET_ASIDE = "predictions_set_aside"
-"""Folder of predictions of other sizes, seeds or systems, which must not be mixed in."""
+"""Folder of files of predictions that a study of fewer sizes or seeds must not mix in."""
 
 WEIGHTS = "weights.safetensors"
 """What a finished run leaves; the name of `mmlite.stages.weights`, which needs PyTorch."""

@@ -105,7 +105,7 @@ def _forget_predictions(jobs: Sequence[Job], waiting: Sequence[Job], out: Path) 
             _log.info("Removing %s: made again now", path.relative_to(out))
             path.unlink()
         elif path not in mine:
-            _log.info("Setting %s aside: not of this study", path.relative_to(out))
+            _log.info("Setting %s aside in %s: not of this study", path.relative_to(out), SET_ASIDE)
             (out / SET_ASIDE).mkdir(exist_ok=True)
             path.replace(out / SET_ASIDE / path.name)
 

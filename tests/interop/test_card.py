@@ -101,7 +101,7 @@ def test_base_models_are_names_on_the_hub(tmp_path):
     assert base_models(config) == []  # a local folder is no name
     arguments["language"]["init_args"]["name"] = "Qwen/Qwen3-0.6B"
     arguments["vision"]["init_args"]["model_name"] = (
-        "hf-hub:timm/vit_so400m_patch14_siglip_384.webli"
+        "hf-hub:timm/vit_so400m_patch14_siglip_384.webli@main"
     )
     assert base_models(config) == ["Qwen/Qwen3-0.6B", "timm/vit_so400m_patch14_siglip_384.webli"]
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -110,9 +111,39 @@ def piece_copied() -> nn.Module:
     return with_buffer(torch.zeros(3).copy_(made.weight.detach().chunk(3)[1].view(3)), made)
 
 
+def assigned() -> nn.Module:
+    made = nn.Linear(3, 3)
+    value = torch.zeros(3, 3)
+    value[:] = made.weight.detach()
+    return with_buffer(value, made)
+
+
+def read_by_numpy() -> nn.Module:
+    made = nn.Linear(3, 3)
+    return with_buffer(torch.tensor(np.asarray(made.weight.detach())), made)
+
+
+def drawn_besides() -> nn.Module:
+    made = nn.Linear(3, 3)
+    return with_buffer(torch.randn(3), made)
+
+
+def turned() -> nn.Module:
+    made = nn.Linear(3, 3)
+    made.weight = nn.Parameter(torch.empty(2, 3).normal_().t_())
+    made.load_state_dict({"weight": torch.ones(3, 2), "bias": torch.ones(3)})
+    return made
+
+
+def with_sparse() -> nn.Module:
+    made = nn.Linear(3, 3)
+    return with_buffer(torch.eye(3).to_sparse().to_dense(), made)
+
+
 LEFT_RANDOM = [
     *(partly_loaded, computed_from_random, scaled_after_loading),
-    *(rotated, stacked, copied, read_by_python, piece_copied),
+    *(rotated, stacked, copied, read_by_python, piece_copied, assigned, read_by_numpy),
+    *(drawn_besides, turned, with_sparse),
 ]
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from mmlite.plan.devices import H100_FLOPS, devices_of
 from mmlite.plan.ledger import Peak
-from mmlite.plan.trace import Trace
+from mmlite.plan.trace import Gathered, Trace
 
 HELD = {
     "weights": 1000,
@@ -24,8 +24,8 @@ TRACE = Trace(
     flops={"language": 100},
     recomputed=0,
     stepped=0,
-    block=100,
-    root=30,
+    block=Gathered(weights=100, gradients=90, sums=80),
+    root=Gathered(weights=30, gradients=20, sums=10),
     copies_gathered=False,
 )
 SHARDED = {
@@ -54,7 +54,7 @@ def test_shards_divide_what_belongs_to_weights_and_gather_a_block_at_a_time():
     assert held == {
         **HELD,
         "weights": 1000 // 4 + 30 + 2 * 100,
-        "gradients": 800 // 4 + 30 + 3 * 100,
+        "gradients": 800 // 4 + 20 + 90 + 2 * 80,
         "optimizer": 1600 // 4,
     }
 
@@ -63,10 +63,19 @@ def test_gathered_weights_in_bfloat16_are_not_copied_once_more():
     devices = devices_of({"devices": 4, "strategy": SHARDED})
     mixed = {**HELD, "weights": 1500}  # copies of the whole model, which one device would hold
     assert devices.held(TRACE, mixed)["weights"] == 1000 // 4 + 230 + 500
-    gathered = replace(TRACE, copies_gathered=True, block=50, root=15)
-    assert devices.held(gathered, mixed)["weights"] == 1000 // 4 + 115
-    # Those of one block in bfloat16, and twice its sums in float32.
-    assert devices.held(gathered, mixed)["gradients"] == 800 // 4 + 15 + 50 + 2 * 100
+    half = replace(TRACE, copies_gathered=True, block=Gathered(50, 50, 100))
+    assert devices.held(half, mixed)["weights"] == 1000 // 4 + 30 + 2 * 50
+
+
+def test_what_is_in_no_block_is_summed_last():
+    devices = devices_of({"devices": 4, "strategy": SHARDED})
+    large = replace(TRACE, root=Gathered(weights=500, gradients=400, sums=300))
+    assert devices.held(large, HELD)["gradients"] == 800 // 4 + 400 + 80 + 300
+
+
+def test_nothing_is_summed_while_there_are_no_gradients():
+    devices = devices_of({"devices": 4, "strategy": SHARDED})
+    assert devices.held(TRACE, {**HELD, "gradients": 0})["gradients"] == 0
 
 
 def test_time_is_operations_by_what_all_devices_do():

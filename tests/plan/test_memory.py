@@ -1,4 +1,4 @@
-"""The memory that is planned is the memory that training takes, within a fifth."""
+"""The memory that is planned is the memory that training takes, within a tenth."""
 
 import json
 import os
@@ -67,7 +67,8 @@ def test_planned_memory_is_measured_memory(processes, hidden, inner, batch, tmp_
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("measure_run.py")), *options],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        # What is freed is given back, or the C library's gaps are measured too.
+        env={**os.environ, "PYTHONPATH": str(ROOT), "MALLOC_MMAP_THRESHOLD_": "65536"},
         capture_output=True,
         text=True,
         check=False,
@@ -78,4 +79,4 @@ def test_planned_memory_is_measured_memory(processes, hidden, inner, batch, tmp_
     assert main(["plan", *options, "--sample-batches", "2", "--json"]) == 0
     memory = json.loads(capfd.readouterr().out)["memory"]
     assert measured > 500e6, "the model is what takes the memory, not the program"
-    assert memory["total"] == pytest.approx(measured, rel=0.2)
+    assert memory["total"] == pytest.approx(measured, rel=0.1)

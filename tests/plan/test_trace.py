@@ -2,14 +2,22 @@
 
 import pytest
 import torch
-from tiny import tiny_examples, tiny_processor, tiny_stage
+from tiny import TinyData, tiny_examples, tiny_processor, tiny_stage
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmlite.models.adapters import Adapter
 from mmlite.models.quantization import Quantization
 from mmlite.muon import MuonAdamW
 from mmlite.optim import build_optimizer, parameter_groups
-from mmlite.plan import Simulation, build_weightless, trace_step
+from mmlite.plan import (
+    Run,
+    Simulation,
+    build_weightless,
+    devices_of,
+    estimate,
+    read_sample,
+    trace_step,
+)
 from mmlite.plan.packed import bytes_of_weight, packing_of
 from mmlite.plan.simulation import CPU_ATTENTION
 from mmlite.stages import LanguagePretraining
@@ -72,6 +80,15 @@ def test_operations_of_the_optimizer_are_counted_apart(processor, batch):
     with counter:
         optimizer.step()
     assert other.stepped == counter.get_total_flops()
+
+
+def test_operations_of_the_optimizer_are_done_once_a_step(processor, batch):
+    stage = tiny_stage(processor=processor, optimizer=MuonAdamW)
+    trace = traced(stage, batch)
+    sample = read_sample(TinyData(processor, number=8, batch_size=4), processor, num_batches=1)
+    devices = devices_of({"accelerator": "cpu", "devices": 1})
+    run = Run(steps=3, accumulated=2, batches=6)
+    assert estimate(stage, trace, sample, run, devices).flops["optimizer"] == 3 * trace.stepped
 
 
 def test_operations_follow_the_usual_formula():

@@ -1,5 +1,7 @@
 """Damaged files of weights: the one that is missing or cut off is named, in one sentence."""
 
+import os
+import pickle
 from pathlib import Path
 
 import pytest
@@ -49,7 +51,14 @@ class Pickled:
     ("held", "size", "told"),
     [
         ({"state_dict": {}}, 100, "it is cut off, or no file that PyTorch wrote"),
-        ({"weights": {}}, None, "it has no 'state_dict'"),
+        (
+            {"weights": {}},
+            None,
+            "holds no 'state_dict' of weights by name, allowed: .*another file",
+        ),
+        ({"state_dict": 3}, None, "holds no 'state_dict' of weights by name"),
+        ([1], None, "holds no 'state_dict' of weights by name"),
+        ({"state_dict": {"model.language.n": 3, 4: 5}}, None, "no weights of language, allowed: a"),
         (
             {"state_dict": {}, "x": Pickled()},
             None,
@@ -64,6 +73,42 @@ def test_what_is_wrong_with_a_file_is_told(tmp_path, held, size, told):
     with pytest.raises(ValueError, match=told) as error:
         checkpoint_part(file, "language")
     assert "\n" not in str(error.value)
+
+
+class Ran:
+    """Leaves a folder behind if it is unpickled as usual."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.file),)
+
+
+@pytest.mark.filterwarnings("ignore:torch.distributed is")
+def test_nothing_in_a_sharded_checkpoint_is_executed(sharded, tmp_path):
+    left = tmp_path / "left"
+    (sharded / ".metadata").write_bytes(pickle.dumps(Ran(left)))
+    with pytest.raises(ValueError, match=r"more than tensors .*\(posix.mkdir\) and is not"):
+        checkpoint_part(sharded, "language")
+    assert not left.exists()
+    pickle.loads((sharded / ".metadata").read_bytes())
+    assert left.exists(), "it was harmful"
+
+
+@pytest.mark.filterwarnings("ignore:torch.distributed is")
+@pytest.mark.parametrize("name", [SHARD, ".metadata"])
+def test_what_may_not_be_read_is_told_so(sharded, monkeypatch, name):
+    opened = Path.open
+
+    def refuse(path, *args, **kwargs):
+        if path.name == name:
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ValueError, match=rf"may not be read \(.*{name}\), .*change its rights"):
+        checkpoint_part(sharded, "language")
 
 
 @pytest.mark.parametrize("content", ["half", "other"])

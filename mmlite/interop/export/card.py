@@ -95,7 +95,9 @@ def base_models(config: dict[str, Any]) -> list[str]:
     found = []
     for part, key in (("language", "name"), ("vision", "model_name")):
         given = (arguments.get(part) or {}).get("init_args") or {}
-        name = str(given.get(key) or "").removeprefix("hf-hub:").partition("@")[0]
+        name = str(given.get(key) or "")
+        if name.startswith("hf-hub:"):
+            name = name.removeprefix("hf-hub:").partition("@")[0]
         if given.get("pretrained"):
             name = _hub_name(name)
         is_hub = name.count("/") == 1 and not name.startswith((".", "/", "~"))

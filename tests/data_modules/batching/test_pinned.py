@@ -8,6 +8,7 @@ import torch
 from tiny import tiny_examples, tiny_processor, tiny_stage
 from torch import Tensor
 from torch.utils.data import DataLoader
+from torch.utils.data._utils.pin_memory import pin_memory
 
 from data_modules import Mixed, TextData
 from data_modules.batching import BatchBudget, Position, loader
@@ -62,7 +63,7 @@ def test_every_tensor_of_a_loaded_batch_is_pinned_and_copied_at_once(monkeypatch
         return tensor
 
     monkeypatch.setattr(Tensor, "to", copy)
-    loaded = Loaded(batch, Position(1)).pin_memory()
+    loaded = pin_memory(Loaded(batch, Position(1)))  # as the DataLoader's thread does
     assert loaded.after == Position(1)
     loaded.batch.to("cuda")
     assert copied == [True] * 6
@@ -70,3 +71,13 @@ def test_every_tensor_of_a_loaded_batch_is_pinned_and_copied_at_once(monkeypatch
     loaded.batch.to("cpu")
     batch.to("cuda")
     assert not any(copied)
+
+
+@pytest.mark.gpu
+def test_a_pinned_batch_is_the_same_on_a_gpu():
+    processor = tiny_processor()
+    batch = processor.collate([processor.encode_example(e) for e in tiny_examples(2)])
+    moved = Loaded(batch, Position(1)).pin_memory().batch.to("cuda")
+    torch.cuda.synchronize()
+    for name in ("input_ids", "labels", "attention_mask", "pixels", "tile_order"):
+        assert torch.equal(getattr(moved, name).cpu(), getattr(batch, name)), name
