@@ -182,13 +182,16 @@ class Clock:
 def main(out: Path, started: float, arguments: list[str]) -> None:
     """Train one step in this process and write the seconds."""
     clock = Clock(started)
+    from mmlite.training.imports import imported_for_good
+
+    with imported_for_good():  # as the command line does
+        from mmlite.training import command
     from lightning import Callback
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     import callbacks
     import data_modules
     from mmlite.models import vision
-    from mmlite.training import command
 
     assert callbacks, "imported before its YAML is parsed"
     assert data_modules, "imported before its YAML is parsed"

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from mmlite.cli.messages import readable
 from mmlite.config.problem import ArgumentProblem
+from mmlite.training.imports import imported_for_good
 from mmlite.training.noise import show_log
 
 
@@ -220,7 +221,9 @@ def _run(name: str, rest: list[str]) -> int:
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # class paths may name files where the command is given
     try:
-        importlib.import_module(COMMANDS[name].module).run([name, *rest])
+        with imported_for_good():
+            command = importlib.import_module(COMMANDS[name].module)
+        command.run([name, *rest])
     except KeyboardInterrupt:
         return _fail(STOPPED, status=130)
     except SystemExit as error:

@@ -4,6 +4,7 @@ Nothing heavy is imported here, for the study's own process imports it too; a wo
 with `load` or its first job.
 """
 
+import gc
 import logging
 import os
 import signal
@@ -25,6 +26,10 @@ Progress = tuple[str, int, int]
 SECONDS_BETWEEN_LOOKS = 0.2
 """How soon a worker notices that the study was killed."""
 
+COLLECTED_AFTER = (20_000, 20, 20)
+"""When Python looks for garbage, of which training makes little: not after every 700 objects. Steps
+of the micro-world's smallest model took 6 % less processor time, those of its largest as much."""
+
 _inherited: dict[str, "Queue[Progress]"] = {}
 """The worker's end of the queue of reports: only what a process starts with may carry one over."""
 
@@ -41,6 +46,7 @@ def start(parent: int, reports: "Queue[Progress]") -> None:
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     _inherited["reports"] = reports
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    gc.set_threshold(*COLLECTED_AFTER)
 
 
 def _end_with(parent: int) -> None:
@@ -51,7 +57,10 @@ def _end_with(parent: int) -> None:
 
 def load() -> None:
     """Import what jobs need, in a worker, so that the first job need not wait for it."""
-    import mmlite.study.work  # noqa: F401
+    from mmlite.training.imports import imported_for_good
+
+    with imported_for_good():
+        import mmlite.study.work  # noqa: F401
 
 
 def do_job(job: Job, study: StudySpec, out: Path) -> None:
