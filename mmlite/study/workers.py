@@ -4,7 +4,6 @@ Nothing heavy is imported here, for the study's own process imports it too; a wo
 with `load` or its first job.
 """
 
-import gc
 import logging
 import os
 import signal
@@ -26,10 +25,6 @@ Progress = tuple[str, int, int]
 SECONDS_BETWEEN_LOOKS = 0.2
 """How soon a worker notices that the study was killed."""
 
-COLLECTED_AFTER = (20_000, 20, 20)
-"""When Python looks for garbage, of which training makes little: not after every 700 objects. Steps
-of the micro-world's smallest model took 6 % less processor time, those of its largest as much."""
-
 _inherited: dict[str, "Queue[Progress]"] = {}
 """The worker's end of the queue of reports: only what a process starts with may carry one over."""
 
@@ -46,7 +41,6 @@ def start(parent: int, reports: "Queue[Progress]") -> None:
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     _inherited["reports"] = reports
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    gc.set_threshold(*COLLECTED_AFTER)
 
 
 def _end_with(parent: int) -> None:
