@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from queue import Queue
@@ -13,6 +14,14 @@ from study.studies import small_study
 from mmlite.study.interrupts import interruptible
 from mmlite.study.runner import run_study
 from mmlite.study.spec import StudySpec
+
+
+@pytest.fixture(autouse=True)
+def noticed() -> Iterator[None]:
+    """Let Ctrl-C be noticed where the tests run in the background too, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 class Swallowing:
