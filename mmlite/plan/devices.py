@@ -56,7 +56,8 @@ class Devices:
             shared = min(trace.gradients, held["gradients"])
             if shared:
                 held["gradients"] += shared // self.shards - shared + self._summed(trace)
-            held["optimizer"] -= trace.optimizer - trace.optimizer // self.shards
+            shared = min(trace.optimizer, held["optimizer"])
+            held["optimizer"] += shared // self.shards - shared
         return held
 
     def _summed(self, trace: Trace) -> int:
