@@ -13,6 +13,7 @@ from dataclasses import replace
 from itertools import accumulate, pairwise
 
 import torch
+from torch.nn import functional
 
 from mmlite.batch import IGNORE_INDEX, Batch
 
@@ -56,4 +57,29 @@ def pack(batch: Batch, sizes: Sequence[int], *, pad_id: int) -> Batch:
         attention_mask=mask,
         position_ids=positions,
         pads_left=False,
+    )
+
+
+def pad_to(batch: Batch, multiple: int, *, pad_id: int) -> Batch:
+    """Pad the rows of a batch until their length is a multiple of so many tokens.
+
+    Args:
+        batch: Padded behind its rows, packed or not.
+        multiple: 1 leaves it as it is.
+        pad_id: Id of the token that fills rows up; must not be the image token.
+    """
+    more = -batch.input_ids.shape[1] % multiple
+    if not more:
+        return batch
+    assert not batch.pads_left, "batches that are learnt from are padded behind"
+    positions = batch.position_ids
+    if positions is not None:  # what fills a row up is an example of its own
+        begins = torch.where(batch.attention_mask[:, -1:], 0, positions[:, -1:] + 1)
+        positions = torch.cat([positions, begins + torch.arange(more)], dim=1)
+    return replace(
+        batch,
+        input_ids=functional.pad(batch.input_ids, (0, more), value=pad_id),
+        labels=functional.pad(batch.labels, (0, more), value=IGNORE_INDEX),
+        attention_mask=functional.pad(batch.attention_mask, (0, more), value=False),
+        position_ids=positions,
     )

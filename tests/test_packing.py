@@ -8,7 +8,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from mmlite.batch import IGNORE_INDEX
 from mmlite.losses import token_loss
 from mmlite.models import NewLanguageModel, VisionLanguageModel
-from mmlite.packing import pack
+from mmlite.packing import pack, pad_to
 from mmlite.processor import Encoded, Processor
 from mmlite.records import ImageRef, Turn
 
@@ -84,6 +84,9 @@ def test_packed_losses_are_those_of_each_example_alone(language, sizes, pad_left
     packed = pack(padded, sizes, pad_id=processor.pad_id)
     assert len(packed.input_ids) == len(sizes)
     torch.testing.assert_close(losses(model, packed), alone, rtol=1e-5, atol=1e-5)
+    widened = pad_to(packed, 64, pad_id=processor.pad_id)
+    assert widened.input_ids.shape[1] % 64 == 0
+    torch.testing.assert_close(losses(model, widened), alone, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("attention", ["flash_attention_2", "flash_attention_3"])

@@ -1,5 +1,6 @@
 """Training with mmlite's stage and loader."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -33,6 +34,9 @@ CLASSES: dict[str, tuple[type[Stage], type[ExampleData]]] = {
 
 WINDOW_BATCHES = 16
 """Batches whose rows are sorted by length together, where a batch is a number of tokens."""
+
+PAD_MULTIPLE = 128
+"""Tokens of a block of flex attention. Packed rows, nearly full, have one length then."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +161,12 @@ def batch_budget(setup: Setup, switches: Switches) -> BatchBudget:
         is_flash = setup.machine.attention.startswith("flash")
         row = tokens if is_flash else setup.pack_tokens
         rows = max(1, tokens // row)
-        return BatchBudget(rows, pack_tokens=row, window_batches=WINDOW_BATCHES)
+        return BatchBudget(
+            rows,
+            pack_tokens=row,
+            pad_multiple=math.gcd(row, PAD_MULTIPLE),
+            window_batches=WINDOW_BATCHES,
+        )
     # Short rows make batches of many, as far as their tokens allow.
     return BatchBudget(
         4 * setup.batch_size, max_batch_tokens=tokens, window_batches=WINDOW_BATCHES // 4

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TypeVar
 
 from mmlite.processor import Encoded
@@ -23,16 +23,19 @@ class BatchBudget:
             it were alone; null: one example a row. An example that alone has more makes a row of
             its own. Attention costs grow with the square of it, so that a few times the length of
             a usual example is enough.
+        pad_multiple: Rows are as long as a multiple of so many tokens; 1: as the longest of them.
+            Compiled blocks and kernels are made for a length, and fewer lengths make fewer of them.
     """
 
     batch_size: int = 32
     max_batch_tokens: int | None = None
     window_batches: int = 16
     pack_tokens: int | None = None
+    pad_multiple: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "window_batches", "max_batch_tokens", "pack_tokens"):
-            value = getattr(self, name)
+        for field in fields(self):
+            name, value = field.name, getattr(self, field.name)
             if value is not None and value < 1:
                 raise ValueError(f"data.budget.{name}: got {value}, allowed: 1 or more")
         if self.pack_tokens is not None and self.max_batch_tokens is not None:
@@ -40,6 +43,12 @@ class BatchBudget:
                 f"data.budget: got max_batch_tokens {self.max_batch_tokens} and pack_tokens "
                 f"{self.pack_tokens}, allowed: one of them; a packed batch has at most batch_size "
                 "times pack_tokens tokens"
+            )
+        if self.pack_tokens is not None and self.pack_tokens % self.pad_multiple:
+            raise ValueError(
+                f"data.budget: got pack_tokens {self.pack_tokens} and pad_multiple "
+                f"{self.pad_multiple}, allowed: pack_tokens that are a multiple of it, since rows "
+                "are padded to one"
             )
 
     @property
@@ -59,7 +68,8 @@ class BatchBudget:
         batch: list[Item] = []
         for item in items:
             # Sorted, so this row is the longest; one process's share is padded to it.
-            tokens = length(item) * -(-(len(batch) + 1) // processes)
+            padded = -(-length(item) // self.pad_multiple) * self.pad_multiple
+            tokens = padded * -(-(len(batch) + 1) // processes)
             limit = self.max_batch_tokens
             full = len(batch) == self.batch_size * processes
             if batch and (full or (limit is not None and tokens > limit)):

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from data_modules.batching.plan import BatchPlan, Planned, Position
 from mmlite.batch import IGNORE_INDEX, Batch
 from mmlite.errors import RowError
-from mmlite.packing import pack
+from mmlite.packing import pack, pad_to
 from mmlite.processor import Encoded
 
 Collate = Callable[[Sequence[Encoded]], Batch]
@@ -66,7 +66,7 @@ class PlannedLoader:
         pin_memory: bool = False,
     ) -> None:
         self.plan = plan
-        self.load = _Load(collate, pad_id)
+        self.load = _Load(collate, pad_id, plan.budget.pad_multiple)
         self.num_workers = num_workers
         self.refuse = refuse or _raise
         self.pin_memory = pin_memory
@@ -119,9 +119,10 @@ class PlannedLoader:
 class _Load:
     """Collates a planned batch; a class, so that worker processes get it whole."""
 
-    def __init__(self, collate: Collate, pad_id: int) -> None:
+    def __init__(self, collate: Collate, pad_id: int, pad_multiple: int = 1) -> None:
         self.collate = collate
         self.pad_id = pad_id
+        self.pad_multiple = pad_multiple
 
     def __call__(self, items: Sequence[Planned]) -> Loaded:
         (planned,) = items
@@ -142,7 +143,9 @@ class _Load:
 
     def _batch(self, rows: Sequence[Encoded], sizes: Sequence[int] | None) -> Batch:
         batch = self.collate(rows)
-        return batch if sizes is None else pack(batch, sizes, pad_id=self.pad_id)
+        if sizes is not None:
+            batch = pack(batch, sizes, pad_id=self.pad_id)
+        return pad_to(batch, self.pad_multiple, pad_id=self.pad_id)
 
     def _apart(self, rows: Sequence[Encoded]) -> tuple[list[bool], list[RowError]]:
         """Load rows one by one; return which of them can be, and what is wrong with the others."""

@@ -10,7 +10,7 @@ from lightning import LightningDataModule
 from PIL import Image
 
 from mmlite.batch import Batch
-from mmlite.packing import pack
+from mmlite.packing import pack, pad_to
 from mmlite.processor import Processor
 from mmlite.records import IMAGE_PLACEHOLDER, ImageRef, Turn
 
@@ -110,7 +110,8 @@ def assumed_sample(
     Args:
         processor: Makes it.
         assumption: What an example is like.
-        budget: `batch_size`, `max_batch_tokens` and `pack_tokens`, where the run says so.
+        budget: `batch_size`, `max_batch_tokens`, `pack_tokens` and `pad_multiple`, where the run
+            says so.
         reason: Why no data was read.
 
     Raises:
@@ -125,15 +126,17 @@ def assumed_sample(
         Turn("assistant", _text(processor, assumption.supervised_tokens), trained=True),
     )
     row = processor.encode(turns, images)
-    rows = int(budget.get("batch_size") or 1)
+    rows, multiple = int(budget.get("batch_size") or 1), int(budget.get("pad_multiple") or 1)
     if limit := budget.get("max_batch_tokens"):
-        rows = max(1, min(rows, int(limit) // len(row.input_ids)))
+        padded = -(-len(row.input_ids) // multiple) * multiple
+        rows = max(1, min(rows, int(limit) // padded))
     capacity = budget.get("pack_tokens")
     in_row = max(1, int(capacity) // len(row.input_ids)) if capacity else 1
     sizes, rows = [in_row] * rows, in_row * rows
     batch = processor.collate([row] * rows)
     if capacity:
         batch = pack(batch, sizes, pad_id=processor.pad_id)
+    batch = pad_to(batch, multiple, pad_id=processor.pad_id)
     examples = assumption.examples
     return _summary(
         [batch],

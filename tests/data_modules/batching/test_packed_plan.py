@@ -6,6 +6,7 @@ from tiny import tiny_examples, tiny_processor
 
 from data_modules.batching import BatchBudget, BatchPlan, PlannedLoader, Position
 from data_modules.batching.budget import pack_by
+from mmlite.batch import IGNORE_INDEX
 from mmlite.processor import Encoded
 
 NUMBER = 61
@@ -113,6 +114,24 @@ def test_a_packed_loader_goes_on_where_its_state_was_taken():
     assert two_epochs(again)[: len(whole) - 3] == whole[3:]
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_rows_are_padded_to_a_multiple_within_the_budget(packed):
+    processor, limit = tiny_processor(), 64
+    kind = {"pack_tokens": limit} if packed else {"max_batch_tokens": limit}
+    budget = BatchBudget(4, window_batches=2, pad_multiple=16, **kind)
+    loader = PlannedLoader(plan(budget=budget), processor.collate, pad_id=processor.pad_id)
+    seen = 0
+    for batch in loader:
+        rows, length = batch.input_ids.shape
+        assert length % 16 == 0
+        assert packed or rows == 1 or rows * length <= limit
+        assert batch.attention_mask[:, -16:].any()  # no more than to the next multiple
+        assert batch.labels[~batch.attention_mask].eq(IGNORE_INDEX).all()
+        seen += batch.num_tokens
+    plain = PlannedLoader(plan(budget=PADDED), processor.collate)
+    assert seen == sum(batch.num_tokens for batch in plain)
+
+
 def test_items_are_packed_into_few_rows():
     sizes = [7, 5, 5, 4, 3, 3, 2, 1, 12]
     rows = pack_by(lambda size: size, sizes, 10)
@@ -128,6 +147,11 @@ def test_items_are_packed_into_few_rows():
         (
             {"pack_tokens": 9, "max_batch_tokens": 9},
             "got max_batch_tokens 9 and pack_tokens 9, allowed: one of them",
+        ),
+        ({"pad_multiple": 0}, r"data\.budget\.pad_multiple: got 0, allowed: 1 or more"),
+        (
+            {"pack_tokens": 100, "pad_multiple": 64},
+            "got pack_tokens 100 and pad_multiple 64, allowed: pack_tokens that are a multiple",
         ),
     ],
 )
