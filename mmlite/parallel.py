@@ -44,13 +44,18 @@ def _mixed_precision(precision: str) -> MixedPrecisionPolicy:
     return MixedPrecisionPolicy(param_dtype=computed, reduce_dtype=torch.float32)
 
 
-def compile_blocks(model: nn.Module) -> None:
+def compile_blocks(model: nn.Module, *, dynamic: bool | None = None) -> None:
     """Compile each transformer block in place; names and weights stay as they are.
 
     Blocks of one kind share their code, so that a deep model compiles as fast as a shallow one.
+
+    Args:
+        model: Changed in place.
+        dynamic: Whether code is made for any size at once; None: for the first sizes, and again
+            for any size when others come (`torch.compile`).
     """
     for block in deep_blocks(model):
-        block.compile()
+        block.compile(dynamic=dynamic)
 
 
 def uncompiled() -> AbstractContextManager[None]:

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.training.gpu_arms import (
-    ATTEMPTS,
-    DECODING,
     DEVICE_FILE,
     SIZES,
     Arm,
     Attempt,
     Limits,
+    attempts_of,
     run_arm,
     setup_of,
     tell_device,
@@ -76,7 +75,7 @@ class Program:
     def run(self, arm: Arm) -> Line:
         """Run an arm; what goes wrong is told in its line."""
         line = failed_line(arm, OUT_OF_TIME)
-        for attempt in ATTEMPTS[:1] if arm.stage == DECODING else ATTEMPTS:
+        for attempt in attempts_of(arm):
             if self.left < LEAST_SECONDS:
                 return line
             failure = self._prepare(arm)

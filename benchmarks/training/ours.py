@@ -49,6 +49,7 @@ class Switches:
         fused: The optimizer.
         norms: Fused.
         rotary: Fused.
+        cudnn: Attention of the encoder.
         recomputed: Activations of the language model, in the backward pass.
         packed: Several examples to a row.
         pure: Weights, gradients and the optimizer's states in bfloat16, without float32 ones.
@@ -59,6 +60,7 @@ class Switches:
     fused: bool = True
     norms: bool = False
     rotary: bool = False
+    cudnn: bool = False
     recomputed: bool = False
     packed: bool = False
     pure: bool = False
@@ -146,6 +148,7 @@ def build_stage(
             compile=switches.compiled,
             fused_norms=switches.norms,
             fused_rotary=switches.rotary,
+            cudnn_attention=switches.cudnn,
         ),
     )
 

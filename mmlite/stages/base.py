@@ -187,7 +187,8 @@ class Stage(LightningModule, ABC):
         self._open_feature_cache()
         self.speed.arrange(self.parts, self.gradient_checkpointing)
         if self.speed.compile:
-            compile_blocks(self.model)
+            for name, part in self.parts.items():  # no two batches have as many tiles
+                compile_blocks(part, dynamic=True if name == "vision" else None)
         if self._is_sharded():
             shard(self.model, self.device_mesh, precision=precision)
 

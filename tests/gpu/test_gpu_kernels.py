@@ -1,0 +1,176 @@
+"""What only a GPU can show: kernels that have none on a CPU compute what the others do.
+
+    pytest -m gpu
+
+Sizes are those of heads that these kernels take: 64 and 72 wide, as SigLIP's.
+"""
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+from lightning import Trainer, seed_everything
+from tiny import TinyData, png, tiny_examples, tiny_processor, tiny_stage
+from torch import Tensor
+from torch.optim import AdamW
+from torch.profiler import ProfilerActivity, profile
+
+from mmlite.batch import Batch
+from mmlite.generation import Decoding, Engine, Request
+from mmlite.models import MLPProjector, NewLanguageModel, TimmVision, VisionLanguageModel
+from mmlite.models.adapters import Adapter
+from mmlite.models.attention import prefer_cudnn
+from mmlite.models.quantization import Quantization
+from mmlite.packing import pack, pad_to
+from mmlite.parallel import compile_blocks
+from mmlite.records import ImageRef, Turn
+
+# Compilers warn of what they look at; which of it depends on their versions.
+pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("default")]
+
+
+def build_model(attention: str = "sdpa", dtype: torch.dtype = torch.float32) -> VisionLanguageModel:
+    torch.manual_seed(0)
+    processor = tiny_processor()
+    sizes = {"img_size": 16, "patch_size": 8, "embed_dim": 144, "depth": 2, "num_heads": 2}
+    vision = TimmVision(
+        "vit_tiny_patch16_224", model_args={**sizes, "class_token": False, "global_pool": ""}
+    )
+    config = {
+        "hidden_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "intermediate_size": 256,
+        "head_dim": 64,
+        "initializer_range": 0.1,
+        "tie_word_embeddings": True,
+    }
+    language = NewLanguageModel(processor.vocabulary_size, "qwen3", config, attention)
+    projector = MLPProjector(vision.dim, language.dim)
+    model = VisionLanguageModel(
+        language, vision, projector, image_token_id=processor.image_token_id
+    )
+    return model.to("cuda", dtype)
+
+
+def padded_batch() -> Batch:
+    processor = tiny_processor()
+    rows = [processor.encode_example(example) for example in tiny_examples(12)]
+    return processor.collate(rows)
+
+
+def packed_batch() -> Batch:
+    packed = pack(padded_batch(), (5, 3, 4), pad_id=tiny_processor().pad_id)
+    return pad_to(packed, 128, pad_id=tiny_processor().pad_id)
+
+
+def gradients(model: VisionLanguageModel, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the mean loss and the gradient of every parameter."""
+    batch = replace(batch, pixels=batch.pixels.to(model.language.model.dtype))
+    logits, targets = model(batch.to("cuda"))
+    loss = torch.nn.functional.cross_entropy(logits.float(), targets)
+    names, parameters = zip(*model.named_parameters(), strict=True)
+    found = torch.autograd.grad(loss, parameters)
+    return loss.detach(), dict(zip(names, found, strict=True))
+
+
+def assert_near(found: dict[str, Tensor], expected: dict[str, Tensor], *, within: float) -> None:
+    """Compare gradients by the norm of what differs, relative to all of them together."""
+    whole = torch.stack([tensor.float().norm() for tensor in expected.values()]).norm()
+    for name, tensor in expected.items():
+        assert float((found[name].float() - tensor.float()).norm() / whole) < within, name
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_packed_examples_learn_by_flex_attention_what_they_learn_alone(compiled: bool):
+    loss, expected = gradients(build_model(), padded_batch())
+    model = build_model("flex_attention")
+    if compiled:
+        compile_blocks(model)
+    packed_loss, found = gradients(model, packed_batch())
+    torch.testing.assert_close(packed_loss, loss, rtol=1e-3, atol=1e-3)
+    assert_near(found, expected, within=5e-3)  # products of float32 may be of tf32's precision
+
+
+def test_flex_attention_learns_in_bfloat16_too():
+    loss, expected = gradients(build_model(dtype=torch.bfloat16), padded_batch())
+    packed_loss, found = gradients(build_model("flex_attention", torch.bfloat16), packed_batch())
+    torch.testing.assert_close(packed_loss, loss, rtol=2e-2, atol=2e-2)
+    assert_near(found, expected, within=5e-2)
+
+
+def test_encoders_attend_by_cudnn_where_asked_and_learn_the_same():
+    loss, expected = gradients(build_model(dtype=torch.bfloat16), padded_batch())
+    model = build_model(dtype=torch.bfloat16)
+    assert model.vision is not None
+    prefer_cudnn(model.vision)
+    with profile(activities=[ProfilerActivity.CPU]) as seen:
+        other_loss, found = gradients(model, padded_batch())
+    called = {event.key for event in seen.key_averages()}
+    assert "aten::_scaled_dot_product_cudnn_attention" in called
+    torch.testing.assert_close(other_loss, loss, rtol=2e-2, atol=2e-2)
+    assert_near(found, expected, within=5e-2)
+
+
+def test_a_stage_learns_on_a_gpu_what_it_learns_on_the_cpu(tmp_path):
+    losses = {}
+    for accelerator in ("cpu", "gpu"):
+        seed_everything(0)
+        stage = tiny_stage(optimizer=partial(AdamW, lr=1e-2, fused=True), decoding=None)
+        trainer = Trainer(
+            accelerator=accelerator,
+            devices=1,
+            max_steps=5,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            default_root_dir=tmp_path / accelerator,
+        )
+        torch.manual_seed(0)
+        stage.configure_model()  # on the CPU in both, so that both draw the same weights
+        trainer.fit(stage, TinyData(stage.processor, number=20, batch_size=4, num_workers=2))
+        losses[accelerator] = trainer.callback_metrics["train/loss"].cpu()
+    torch.testing.assert_close(losses["gpu"], losses["cpu"], rtol=1e-3, atol=1e-3)
+
+
+def test_four_bit_weights_learn_their_updates_on_a_gpu(tmp_path):
+    seed_everything(0)
+    stage = tiny_stage(
+        optimizer=partial(AdamW, lr=1e-2),
+        decoding=None,
+        adapters={"language": Adapter(4, 8.0, 0.0, quantize=Quantization())},
+        trainable=["projector", "language"],
+    )
+    trainer = Trainer(
+        accelerator="gpu",
+        devices=1,
+        precision="bf16-mixed",
+        max_steps=30,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        default_root_dir=tmp_path,
+    )
+    data = TinyData(stage.processor, number=20, batch_size=20)
+    trainer.fit(stage, data)
+    last = float(trainer.callback_metrics["train/loss"])
+    assert last < 2.4  # the logarithm of the vocabulary, 18, is 2.9
+
+
+def test_batched_decoding_writes_on_a_gpu_what_one_at_a_time_does():
+    model, processor = build_model().eval(), tiny_processor()
+    asked = [
+        Request((Turn("user", "<image>" + "what is red ? " * (1 + n)),), (ImageRef(data=png(n)),))
+        for n in range(5)
+    ]
+    engine = Engine(model, processor, max_batch_tokens=4096)
+    decoding = Decoding(max_new_tokens=12)
+    together = [made.token_ids for made in engine.generate(asked, decoding)]
+    alone = [engine.generate([one], decoding)[0].token_ids for one in asked]
+    assert together == alone
