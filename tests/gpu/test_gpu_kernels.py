@@ -5,7 +5,6 @@
 Sizes are those of heads that these kernels take: 64 and 72 wide, as SigLIP's.
 """
 
-from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -68,7 +67,8 @@ def packed_batch() -> Batch:
 
 def gradients(model: VisionLanguageModel, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the mean loss and the gradient of every parameter."""
-    batch = replace(batch, pixels=batch.pixels.to(model.language.model.dtype))
+    dtype = model.language.model.dtype
+    batch = batch.map(lambda tensor: tensor.to(dtype) if tensor.is_floating_point() else tensor)
     logits, targets = model(batch.to("cuda"))
     loss = torch.nn.functional.cross_entropy(logits.float(), targets)
     names, parameters = zip(*model.named_parameters(), strict=True)
