@@ -29,8 +29,9 @@ is a line of the table. When the minutes are over, the arms that are left are li
 
 The way `mmlite` cuts batches by length and computes in bfloat16 with float32 weights and states, as
 `experiments/overlays/one_gpu.yaml` does, with the loss in chunks and a fused optimizer; so does
-`transformers`, without chunks. `compiled`, `packed` (several examples to a row, --attention) and
-`bfloat16` (float32 nowhere: faster, but small updates are lost) are added by name.
+`transformers`, without chunks. `fused` (norms and rotary positions), `compiled`, `packed` (several
+examples to a row, --attention) and `bfloat16` (float32 nowhere: faster, but small updates are lost)
+are added by name.
 
     python benchmarks/gpu.py --out gpu.json              # everything
     python benchmarks/gpu.py --sizes 0.6B --stages full --ways mmlite "mmlite packed compiled"
@@ -102,6 +103,13 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--workers", type=int, default=8, help="processes that load images")
     parser.add_argument("--peak-tflops", type=float, help="of a GPU that is not known here")
+    parser.add_argument(
+        "--profile",
+        nargs="+",
+        choices=STAGES[:-1],
+        default=[],
+        help="stages of which one step more is told kernel by kernel, in the JSON file",
+    )
     parser.add_argument("--out", type=Path, help="JSON file with all that was measured")
     return parser.parse_args(words)
 
@@ -141,7 +149,15 @@ def set_up(given: argparse.Namespace, folder: Path) -> tuple[Program, dict[str, 
             seconds=given.seconds,
         )
     peak = peak_flops(device["name"], given.peak_tflops)
-    program = Program(folder, limits, machine, peak=peak, deadline=deadline, method=method)
+    program = Program(
+        folder,
+        limits,
+        machine,
+        peak=peak,
+        deadline=deadline,
+        method=method,
+        profiled=given.profile,
+    )
     return program, device
 
 

@@ -24,6 +24,7 @@ USUAL = Switches(chunked=True, cudnn=True)
 
 MMLITE = {
     "mmlite": USUAL,
+    "mmlite fused": replace(USUAL, norms=True, rotary=True),
     "mmlite compiled": replace(USUAL, compiled=True),
     "mmlite packed": replace(USUAL, packed=True),
     "mmlite packed compiled": replace(USUAL, packed=True, compiled=True),

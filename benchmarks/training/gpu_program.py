@@ -3,7 +3,8 @@
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ class Program:
         peak: Its peak rate in FLOP/s, if it is known.
         deadline: On the clock of `time.monotonic`.
         method: How processes start.
+        profiled: Stages of whose arms a step more is recorded kernel by kernel.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Program:
         peak: float | None,
         deadline: float,
         method: str,
+        profiled: Sequence[str] = (),
     ) -> None:
         self.folder = folder
         self.limits = limits
@@ -66,6 +69,7 @@ class Program:
         self.peak = peak
         self.deadline = deadline
         self.method = method
+        self.profiled = profiled
 
     @property
     def left(self) -> float:
@@ -96,7 +100,8 @@ class Program:
         )
 
     def _measure(self, arm: Arm, attempt: Attempt) -> Line:
-        setup = setup_of(arm, self.limits, self.machine, attempt)
+        machine = replace(self.machine, profile=arm.stage in self.profiled)
+        setup = setup_of(arm, self.limits, machine, attempt)
         name = f"{arm}, {attempt}".rstrip(", ")
         out = self.folder / "arms" / name.replace("/", " of ")
         failure = self._apart(run_arm, arm, setup, self.limits, self.folder, out, out=out)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from benchmarks.training.gpu_arms import DECODING, TRANSFORMERS, Arm
 from benchmarks.training.measured import Measured, Setup
@@ -32,6 +33,7 @@ class Line:
         loss: Mean of the first step; that of another way differs by its rows alone.
         steps: That count.
         seconds: They took.
+        kernels: Of one step more, where that was asked for.
     """
 
     size: str
@@ -48,6 +50,7 @@ class Line:
     loss: float | None = None
     steps: int = 0
     seconds: float = 0.0
+    kernels: dict[str, Any] | None = None
 
 
 def failed_line(arm: Arm, note: str) -> Line:
@@ -83,6 +86,7 @@ def measured_line(
         loss=measured.losses[0] if measured.losses else None,
         steps=len(measured.ends) - warmup,
         seconds=measured.ends[-1] - measured.ends[warmup - 1],
+        kernels=measured.kernels,
     )
 
 

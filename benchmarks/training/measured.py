@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from benchmarks.flops import Work, training_flops
 from benchmarks.training.mix import ROWS_FILE
@@ -28,6 +29,7 @@ class Machine:
         attention: Of packed rows, by transformers' names.
         warmup: Optimizer steps that do not count; at least one.
         seconds: After so many that count no further step begins; None: only steps end a run.
+        profile: Whether one step more, which does not count, is recorded kernel by kernel.
     """
 
     device: str = "cpu"
@@ -36,6 +38,7 @@ class Machine:
     attention: str = "sdpa"
     warmup: int = 1
     seconds: float | None = None
+    profile: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,7 @@ class Measured:
         padded: Tokens of each step, padding included.
         flops: Model FLOPs of each step.
         peak_mb: Most memory: the process's on a CPU, of tensors from the first step on elsewhere.
+        kernels: Of a step that does not count, where that was asked for (`kernels.py`).
     """
 
     losses: list[float] = field(default_factory=list)
@@ -129,6 +133,7 @@ class Measured:
     padded: list[int] = field(default_factory=list)
     flops: list[float] = field(default_factory=list)
     peak_mb: float = 0.0
+    kernels: dict[str, Any] | None = None
 
     @classmethod
     def read(cls, folder: Path) -> "Measured":

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.flops import Work
+from benchmarks.training.kernels import KernelTimes
 from benchmarks.training.measured import Measured, Setup
 from mmlite.batch import IGNORE_INDEX
 
@@ -29,6 +30,7 @@ class Recorder:
         self._batches: list[tuple[Tensor, Tensor, Tensor, Tensor | None, int]] = []
         self._steps: list[int] = []
         self._measured = Measured()
+        self._kernels: KernelTimes | None = None
 
     def start(self) -> None:
         """Begin; what memory was needed before does not count, where that can be told apart."""
@@ -58,21 +60,29 @@ class Recorder:
 
     def end_step(self) -> bool:
         """Note the end of an optimizer step; return whether that was enough."""
-        if self.setup.machine.device == "cuda":
-            torch.cuda.synchronize()
         measured, machine = self._measured, self.setup.machine
+        if self._kernels is not None:
+            measured.kernels = self._kernels.stop()
+            return True
+        if machine.device == "cuda":
+            torch.cuda.synchronize()
         measured.ends.append(time.perf_counter())
         measured.busy.append(time.process_time())
         self._steps.append(len(self._batches))
         counted = len(measured.ends) - machine.warmup
         if machine.seconds is None or counted < LEAST_STEPS:
             return False
-        return measured.ends[-1] - measured.ends[machine.warmup - 1] >= machine.seconds
+        is_over = measured.ends[-1] - measured.ends[machine.warmup - 1] >= machine.seconds
+        if is_over and machine.profile:
+            measured.peak_mb = peak_mb(machine.device)
+            self._kernels = KernelTimes(machine.device)
+            return False
+        return is_over
 
     def measured(self) -> Measured:
         """Return what was measured, once the run is over."""
         measured, start = self._measured, 0
-        measured.peak_mb = peak_mb(self.setup.machine.device)
+        measured.peak_mb = measured.peak_mb or peak_mb(self.setup.machine.device)
         for end in self._steps:
             step = self._batches[start:end]
             works = [_work(*batch[1:]) for batch in step]

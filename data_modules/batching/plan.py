@@ -6,7 +6,7 @@ train on exactly what one process with twice the batch would.
 """
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol, Self
 
@@ -76,6 +76,30 @@ class _Window:
     batches: list[list[Bin]]
     stop: int
     left: list[Item] = field(default_factory=list)
+
+
+class _Ahead:
+    """A window in the making."""
+
+    def __init__(self, making: Generator[None, None, _Window]) -> None:
+        self._making = making
+        self._made: _Window | None = None
+
+    def make(self, places: int) -> None:
+        """Encode so many places more, or what is left of them."""
+        for _ in range(places):
+            if self._made is not None:
+                return
+            try:
+                next(self._making)
+            except StopIteration as end:
+                self._made = end.value
+
+    def window(self) -> _Window:
+        """Return the window, once all of its places are encoded."""
+        while self._made is None:
+            self.make(1)
+        return self._made
 
 
 class BatchPlan:
@@ -151,24 +175,35 @@ class BatchPlan:
     def _global_batches(self, at: Position) -> Iterator[tuple[list[Bin], Position]]:
         places = self.places(at.epoch)
         left, start, skip = list(self._encoded(places, at.left)), at.start, at.batches
+        ahead = _Ahead(self._window(places, left, start, at.epoch))
         while start < len(places):
-            window = self._window(places, left, start, at.epoch)
+            window = ahead.window()
             here = Position(at.epoch, start, tuple(number for number, _ in left))
+            ahead = _Ahead(self._window(places, window.left, window.stop, at.epoch))
             for done, batch in enumerate(window.batches, start=1):
                 if done > skip:
+                    # With each batch a share of the next window: a GPU never waits for a whole one.
+                    ahead.make(sum(map(len, batch)))
                     yield batch, replace(here, batches=done)
             skip = max(0, skip - len(window.batches))
             left, start = window.left, window.stop
 
-    def _window(self, places: Places, left: Sequence[Item], start: int, epoch: int) -> _Window:
+    def _window(
+        self, places: Places, left: Sequence[Item], start: int, epoch: int
+    ) -> Generator[None, None, _Window]:
+        """Plan a window; yields after each place that it has encoded."""
         rng = None
         if self.shuffle_seed is not None:
             rng = random.Random(f"{self.shuffle_seed} {epoch} {start}")
         if self.budget.pack_tokens is not None:
-            return self._packed_window(places, left, start, rng, self.budget.pack_tokens)
+            return (yield from self._packed_window(places, left, start, rng))
         step = self.budget.batch_size * self.processes * self.budget.window_batches
         stop = min(start + step, len(places))
-        items = sorted([*left, *self._encoded(places, range(start, stop))], key=_length)
+        items = list(left)
+        for number in range(start, stop):
+            items += self._encoded(places, [number])
+            yield
+        items.sort(key=_length)
         batches = self.budget.cut_by(_length, items, self.processes)
         is_last = stop == len(places)
         # An unfilled batch waits for the next window; only an epoch's last may stay so.
@@ -181,14 +216,9 @@ class BatchPlan:
         return _Window([[[item] for item in batch] for batch in batches], stop, waiting)
 
     def _packed_window(
-        self,
-        places: Places,
-        left: Sequence[Item],
-        start: int,
-        rng: random.Random | None,
-        capacity: int,
-    ) -> _Window:
-        size = self.budget.batch_size * self.processes
+        self, places: Places, left: Sequence[Item], start: int, rng: random.Random | None
+    ) -> Generator[None, None, _Window]:
+        capacity, size = self.budget.pack_tokens or 0, self.budget.batch_size * self.processes
         items, stop = list(left), start
         tokens = sum(map(_length, items))
         while stop < len(places) and tokens < size * self.budget.window_batches * capacity:
@@ -196,6 +226,7 @@ class BatchPlan:
             items += found
             tokens += sum(map(_length, found))
             stop += 1
+            yield
         bins = pack_by(_length, items, capacity)
         # The emptiest rows wait for the next window, where more may fit into them.
         whole = len(bins) if stop == len(places) else len(bins) // size * size

@@ -8,9 +8,11 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.nn.attention.flex_attention import BlockMask
 from transformers import Cache, PreTrainedModel
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
+from mmlite.models.attention import packed_mask
 from mmlite.models.published_language import (
     new_language_model,
     read_language_model,
@@ -102,14 +104,26 @@ class LanguageModel(nn.Module, ABC):
         is_packed = attention_mask is None and position_ids is not None
         self._check_use(embeddings, is_packed=is_packed)
         body = self.model.base_model
+        mask: Tensor | BlockMask | None = attention_mask
+        if position_ids is not None and is_packed and cache is None and self._takes_packed_mask():
+            mask = packed_mask(position_ids)
         output = body(
             inputs_embeds=embeddings,
-            attention_mask=attention_mask,
+            attention_mask=mask,
             position_ids=position_ids,
             past_key_values=cache,
             use_cache=cache is not None,
         )
         return output.last_hidden_state
+
+    def _takes_packed_mask(self) -> bool:
+        """Whether its blocks all see what `packed_mask` says, and in flex attention's form."""
+        config: Any = self.model.config
+        kinds = getattr(config, "layer_types", None)
+        if kinds is None:
+            kinds = ["other" if getattr(config, "sliding_window", None) else "full_attention"]
+        is_flex = config._attn_implementation == "flex_attention"
+        return is_flex and set(kinds) == {"full_attention"} and self.is_causal
 
     def _check_use(
         self, embeddings: Float[Tensor, "batch token text_dim"], *, is_packed: bool

@@ -109,5 +109,6 @@ def encode_tiles(vision: VisionEncoder, batch: Batch) -> Float[Tensor, "tile pat
     features = batch.features
     if len(batch.pixels):
         encoded = vision(batch.pixels)
-        features = torch.cat([features.reshape(-1, *encoded.shape[1:]), encoded])
+        kept = features.reshape(-1, *encoded.shape[1:]).to(encoded.dtype)
+        features = torch.cat([kept, encoded]) if len(kept) else encoded
     return features[batch.tile_order]

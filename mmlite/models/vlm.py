@@ -61,7 +61,7 @@ class VisionLanguageModel(nn.Module):
                 f"model: got a batch with {len(batch.tile_order)} image tiles, but the model has "
                 "no vision encoder; allowed: text only, or give model.vision and model.projector"
             )
-        tiles = self.projector(self.encode_tiles(batch))
+        tiles = self.projector(self._in_type_of_weights(self.encode_tiles(batch)))
         tokens = arrange(tiles, batch.layouts, self.projector.image_newline)
         places = batch.input_ids == self.image_token_id
         if int(places.sum()) != len(tokens):
@@ -71,6 +71,16 @@ class VisionLanguageModel(nn.Module):
                 f"processor.tokens_per_tile to {tiles.shape[1]}"
             )
         return embeddings.masked_scatter(places.unsqueeze(-1), tokens.to(embeddings.dtype))
+
+    def _in_type_of_weights(
+        self, features: Float[Tensor, "tile patch vision_dim"]
+    ) -> Float[Tensor, "tile patch vision_dim"]:
+        """Return features in the projector's type: cached ones have that of another run."""
+        assert self.projector is not None, "only called for batches with images"
+        weight = next(self.projector.parameters(), None)
+        if weight is None or torch.is_autocast_enabled():
+            return features
+        return features.to(weight.dtype)
 
     def _with_unseen(
         self, embeddings: Float[Tensor, "batch token text_dim"], batch: Batch

@@ -82,7 +82,8 @@ def test_blocks_that_prefer_cudnn_ask_it_first_and_leave_the_order_as_it_was():
     assert prefer_cudnn(model) == 2
     model(torch.ones(1))
     first = [order[0] for order in asked]
-    assert first == [int(SDPBackend.CUDNN_ATTENTION)] * 2 != usual[:1] * 2
+    assert [SDPBackend(number) for number in first] == [SDPBackend.CUDNN_ATTENTION] * 2
+    assert first != usual[:1] * 2
     assert torch._C._get_sdp_priority_order() == usual
 
 

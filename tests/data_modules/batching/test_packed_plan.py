@@ -1,5 +1,7 @@
 """Packed plans: nothing lost, nothing too long, nearly full; resumed at any batch."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from tiny import tiny_examples, tiny_processor
@@ -92,6 +94,25 @@ def test_a_plan_goes_on_after_any_batch_without_reading_what_came_before(budget)
         counts.append(len(encoded))
     assert counts == sorted(counts, reverse=True)
     assert counts[-2] <= NUMBER // 2 + 10
+
+
+@pytest.mark.parametrize("budget", [PACKED, BatchBudget(4, window_batches=4)])
+def test_a_window_is_encoded_while_the_one_before_is_trained_on(budget):
+    examples, processor = tiny_examples(NUMBER), tiny_processor()
+    encoded, rows, between = 0, 0, []
+
+    def encode(place: int) -> Encoded:
+        nonlocal encoded
+        encoded += 1
+        return processor.encode_example(examples[place])
+
+    for planned in plan(budget=budget, encode=encode).planned(Position()):
+        rows += len(planned.rows)
+        between.append((encoded, rows))
+    first_window = between[0][0]
+    for (before, _), (now, _) in pairwise(between):
+        assert now - before <= first_window / 2
+    assert encoded == rows == NUMBER
 
 
 def test_a_packed_loader_goes_on_where_its_state_was_taken():

@@ -1,0 +1,134 @@
+"""The mask of packed rows is that of every pair of tokens, block by block."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from tiny import png, tiny_processor, tiny_projector, tiny_vision
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask
+
+from mmlite.models import NewLanguageModel, VisionLanguageModel
+from mmlite.models.attention import BLOCK_TOKENS, packed_mask
+from mmlite.processor import Encoded
+from mmlite.records import ImageRef
+
+LENGTHS = [
+    [(128, 256, 128)],
+    [(100, 28, 300, 84), (512,)],
+    [(1, 1, 126, 130, 1), (3, 253, 3), (200, 59)],
+    [(70,)],
+]
+
+
+def positions_of(rows) -> torch.Tensor:
+    return torch.stack([torch.cat([torch.arange(size) for size in row]) for row in rows])
+
+
+def blocks_of(mask: BlockMask) -> tuple[list, list]:
+    """Return, for each row and block of queries, the blocks of keys: some of them seen, and all."""
+    found = []
+    for numbers, counts in (
+        (mask.kv_indices, mask.kv_num_blocks),
+        (mask.full_kv_indices, mask.full_kv_num_blocks),
+    ):
+        assert numbers is not None
+        assert counts is not None
+        found.append(
+            [
+                [sorted(n[:count].tolist()) for n, count in zip(row, many, strict=True)]
+                for row, many in zip(numbers[:, 0], counts[:, 0].tolist(), strict=True)
+            ]
+        )
+    return found[0], found[1]
+
+
+@pytest.mark.parametrize("rows", LENGTHS, ids=str)
+def test_a_packed_mask_is_that_of_every_pair_of_tokens(rows):
+    positions = positions_of(rows)
+    batch, tokens = positions.shape
+    example = (positions == 0).cumsum(1)
+    place = torch.arange(tokens)
+    seen = (place[:, None] >= place) & (example[:, :, None] == example[:, None, :])
+
+    mask = packed_mask(positions)
+    assert mask.shape == (batch, 1, tokens, tokens)
+    zero = torch.tensor(0)
+    for row in range(batch):
+        for query in range(0, tokens, 7):
+            told = mask.mask_mod(torch.tensor(row), zero, torch.tensor(query), place)
+            assert torch.equal(told, seen[row, query])
+
+    expected = create_block_mask(
+        lambda b, _h, q, k: seen[b, q, k], batch, None, tokens, tokens, device="cpu"
+    )
+    if tokens % BLOCK_TOKENS == 0:  # else PyTorch calls a block whole by what lies behind the rows
+        assert blocks_of(mask) == blocks_of(expected)
+    some, whole = blocks_of(mask)
+    together = [
+        [sorted(a + b) for a, b in zip(*pair, strict=True)]
+        for pair in zip(some, whole, strict=True)
+    ]
+    some, whole = blocks_of(expected)
+    assert together == [
+        [sorted(a + b) for a, b in zip(*pair, strict=True)]
+        for pair in zip(some, whole, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("model_type", "more", "is_taken"),
+    [
+        ("qwen3", {}, True),
+        ("llama", {}, True),
+        ("mistral", {"sliding_window": 8}, False),
+        ("gemma3_text", {"sliding_window": 8, "query_pre_attn_scalar": 8}, False),
+    ],
+)
+def test_only_models_whose_blocks_see_alike_are_given_the_mask(model_type, more, is_taken):
+    language = small_language(20, model_type, "flex_attention", **more)
+    given = []
+
+    def attend(**arguments):
+        given.append(arguments["attention_mask"])
+        raise InterruptedError
+
+    language.model.base_model.forward = attend  # pyright: ignore[reportAttributeAccessIssue]
+    with torch.no_grad(), pytest.raises(InterruptedError):
+        language(torch.zeros(1, 8, language.dim), None, positions_of([(5, 3)]))
+    assert isinstance(given[0], BlockMask) == is_taken
+
+
+def small_language(size: int, model_type: str, attention: str, **more) -> NewLanguageModel:
+    config = {
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "intermediate_size": 32,
+        "head_dim": 8,
+        **more,
+    }
+    return NewLanguageModel(size, model_type, config, attention)
+
+
+def test_a_model_of_bfloat16_takes_pixels_and_cached_features_of_float32():
+    processor = tiny_processor()
+    language, vision = small_language(processor.vocabulary_size, "qwen3", "sdpa"), tiny_vision()
+    projector = tiny_projector(vision.dim, language.dim)
+    model = VisionLanguageModel(
+        language, vision, projector, image_token_id=processor.image_token_id
+    ).bfloat16()
+    image = processor.image_token_id
+    rows = [
+        Encoded((image,) * 4 + (7, 8), (-100,) * 5 + (8,), (ImageRef(data=png(n)),)) for n in (0, 1)
+    ]
+    batch = processor.collate(rows)
+    with torch.no_grad():
+        logits, _ = model(batch)
+        features = vision(batch.pixels.bfloat16()).float()
+        kept = replace(batch, pixels=batch.pixels[1:], features=features[:1], pixel_keys=())
+        mixed, _ = model(kept)
+        all_kept, _ = model(replace(batch, pixels=batch.pixels[:0], features=features))
+    assert logits.dtype == torch.bfloat16
+    torch.testing.assert_close(mixed, logits)
+    torch.testing.assert_close(all_kept, logits)
