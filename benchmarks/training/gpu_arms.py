@@ -20,7 +20,7 @@ from benchmarks.training.tunings import TUNINGS
 TRANSFORMERS = {"transformers": False, "transformers bfloat16": True}
 """Ways with transformers' own classes, and whether all is in bfloat16 there."""
 
-USUAL = Switches(chunked=True, cudnn=True)
+USUAL = Switches(chunked=True)
 
 MMLITE = {
     "mmlite": USUAL,

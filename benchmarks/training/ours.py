@@ -49,7 +49,6 @@ class Switches:
         fused: The optimizer.
         norms: Fused.
         rotary: Fused.
-        cudnn: Attention of the encoder.
         recomputed: Activations of the language model, in the backward pass.
         packed: Several examples to a row.
         pure: Weights, gradients and the optimizer's states in bfloat16, without float32 ones.
@@ -60,7 +59,6 @@ class Switches:
     fused: bool = True
     norms: bool = False
     rotary: bool = False
-    cudnn: bool = False
     recomputed: bool = False
     packed: bool = False
     pure: bool = False
@@ -148,7 +146,6 @@ def build_stage(
             compile=switches.compiled,
             fused_norms=switches.norms,
             fused_rotary=switches.rotary,
-            cudnn_attention=switches.cudnn,
         ),
     )
 

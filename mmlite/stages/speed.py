@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import nn
 
-from mmlite.models.attention import prefer_cudnn
 from mmlite.models.norms import fuse_norms
 from mmlite.models.rotary import fuse_rotary
 from mmlite.parallel import checkpoint_blocks
@@ -30,15 +29,12 @@ class Speed:
             pass (`mmlite.models.norms`). Compiled blocks fuse them by themselves.
         fused_rotary: Whether rotary positions take fewer passes (`mmlite.models.rotary`). Compiled
             blocks fuse them too.
-        cudnn_attention: Whether the vision encoder attends by cuDNN's kernel, on GPUs that have
-            one (`mmlite.models.attention`).
     """
 
     loss_chunk_tokens: int | None = None
     compile: bool = False
     fused_norms: bool = False
     fused_rotary: bool = False
-    cudnn_attention: bool = False
 
     def __post_init__(self) -> None:
         if self.loss_chunk_tokens is not None and self.loss_chunk_tokens < 1:
@@ -61,10 +57,5 @@ class Speed:
                     f"model.init_args.speed.{name} changes nothing here: no module of "
                     f"{', '.join(parts)} has the formula that it knows; leave it out"
                 )
-        if self.cudnn_attention and not ("vision" in parts and prefer_cudnn(parts["vision"])):
-            rank_zero_warn(
-                "model.init_args.speed.cudnn_attention changes nothing here: there is no vision "
-                "encoder with transformer blocks; leave it out"
-            )
         for name in checkpointed:
             checkpoint_blocks(parts[name])

@@ -9,10 +9,8 @@ from lightning import seed_everything
 from safetensors.torch import load_file
 from tiny import TinyData, tiny_examples, tiny_processor, tiny_stage, tiny_trainer
 from torch import nn
-from torch.nn.attention import SDPBackend
 from torch.optim import SGD, AdamW
 
-from mmlite.models.attention import prefer_cudnn
 from mmlite.stages import ExtractionTuning, Stage
 from mmlite.stages.speed import Speed
 
@@ -55,38 +53,6 @@ def test_fused_rotary_positions_change_no_weight(plain, tmp_path: Path):
     assert len(fused) == 2  # one in each block
 
 
-@pytest.mark.parametrize("recomputed", [[], ["vision"]])
-def test_preferring_cudnn_changes_no_weight(plain, recomputed, tmp_path: Path):
-    arguments = {"speed": Speed(cudnn_attention=True), "gradient_checkpointing": recomputed}
-    stage, weights = fitted(tmp_path, **arguments)
-    assert_same(weights, plain)
-    changed = [name for name, m in stage.built.named_modules() if "forward" in vars(m)]
-    assert changed == [name for name in changed if name.startswith("vision.")]
-    assert len(changed) == 1  # its one block
-
-
-def test_blocks_that_prefer_cudnn_ask_it_first_and_leave_the_order_as_it_was():
-    asked = []
-
-    class Asking(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.layer = nn.Linear(1, 1)
-
-        def forward(self, x):
-            asked.append(torch._C._get_sdp_priority_order())
-            return x
-
-    usual = torch._C._get_sdp_priority_order()
-    model = nn.Sequential(Asking(), Asking())
-    assert prefer_cudnn(model) == 2
-    model(torch.ones(1))
-    first = [order[0] for order in asked]
-    assert [SDPBackend(number) for number in first] == [SDPBackend.CUDNN_ATTENTION] * 2
-    assert first != usual[:1] * 2
-    assert torch._C._get_sdp_priority_order() == usual
-
-
 def test_fused_parts_are_computed_again_for_the_backward_pass(plain, tmp_path: Path):
     speed = Speed(fused_norms=True, fused_rotary=True)
     _, weights = fitted(tmp_path, speed=speed, gradient_checkpointing=["language"])
@@ -104,9 +70,7 @@ def quickly_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("quickly_compiled")
 @pytest.mark.parametrize("is_fused", [False, True])
 def test_compiled_blocks_change_no_weight(plain, is_fused: bool, tmp_path: Path):
-    speed = Speed(
-        compile=True, fused_norms=is_fused, fused_rotary=is_fused, cudnn_attention=is_fused
-    )
+    speed = Speed(compile=True, fused_norms=is_fused, fused_rotary=is_fused)
     stage, weights = fitted(tmp_path, speed=speed)
     assert_same(weights, plain)
     compiled = [m for m in stage.built.modules() if m._compiled_call_impl is not None]
