@@ -13,6 +13,7 @@ from callbacks.tensorboard import writers
 from callbacks.totals import summed, write_json
 from mmlite.batch import Batch
 from mmlite.parallel import rank, world_size
+from mmlite.stages import Stage
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +55,8 @@ class LossCurve(Callback):
                 f"LossCurve.num_points: got {num_points}, allowed: 1 or more; 50 is usual"
             )
         self.num_points = num_points
-        self._points: dict[int, list[float]] = {}
+        # Losses as tensors: to ask a GPU for one is to wait for it.
+        self._points: dict[int, tuple[Tensor | float, float]] = {}
         self._ends: dict[int, int] = {}
         self._waiting: list[tuple[Tensor, int]] = []
         self._steps = 1
@@ -74,16 +76,17 @@ class LossCurve(Callback):
         batch_idx: int,
     ) -> None:
         # Lightning has divided by the accumulated batches; the stage multiplied by the processes.
-        total = outputs["loss"] / world_size()
-        self._waiting.append((total, _terms(trainer, total, batch)))
+        assert isinstance(pl_module, Stage), "mmlite trains stages"
+        total = outputs["loss"].detach().double() / world_size()
+        self._waiting.append((total, pl_module.num_terms))
         if trainer.global_step == self._last_step:
             return
         self._last_step = trainer.global_step
         place = (self._last_step - 1) * self.num_points // self._steps
-        point = self._points.setdefault(place, [0.0, 0.0])
-        for loss, terms in self._waiting:
-            point[0] += loss.item()
-            point[1] += terms
+        loss, terms = self._points.get(place, (0.0, 0.0))
+        for more, more_terms in self._waiting:
+            loss, terms = loss + more, terms + more_terms
+        self._points[place] = (loss, terms)
         self._ends[place] = self._last_step
         self._waiting = []
 
@@ -102,19 +105,22 @@ class LossCurve(Callback):
 
     def points(self) -> list[tuple[int, float]]:
         """Return the points so far, of all processes; every process must call it."""
-        total = summed(self._points)
+        total = summed(self._numbers())
         return [
             (self._ends[place], total[place][0] / max(total[place][1], 1))
             for place in sorted(total)
         ]
 
+    def _numbers(self) -> dict[int, list[float]]:
+        return {place: [float(loss), terms] for place, (loss, terms) in self._points.items()}
+
     def state_dict(self) -> dict[str, Any]:
-        return {"points": summed(self._points), "ends": dict(self._ends)}
+        return {"points": summed(self._numbers()), "ends": dict(self._ends)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._ends = dict(state_dict["ends"])
         # The state is the sum over all processes, so only one of them goes on from it.
-        points = {place: list(point) for place, point in state_dict["points"].items()}
+        points = {place: tuple(point) for place, point in state_dict["points"].items()}
         self._points = points if rank() == 0 else {}
 
 
@@ -133,10 +139,3 @@ def flattened(points: list[tuple[int, float]]) -> bool:
     before = losses[len(losses) // 2 : 3 * len(losses) // 4]
     reference = sum(before) / len(before)
     return abs(sum(last) / len(last) - reference) < MAX_CHANGE * reference
-
-
-def _terms(trainer: Trainer, total: Tensor, batch: Batch) -> int:
-    """Return how many terms a stage summed; not every stage sums over supervised tokens."""
-    mean = float(trainer.callback_metrics.get("train/loss", 0.0))
-    ratio = total.item() / mean if mean else math.nan
-    return round(ratio) if math.isfinite(ratio) else batch.num_supervised

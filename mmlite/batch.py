@@ -14,6 +14,21 @@ IGNORE_INDEX = -100
 """Label of tokens that are not learnt; the default `ignore_index` of PyTorch's cross entropy."""
 
 
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What a batch holds, known without asking the device it lies on.
+
+    Attributes:
+        tokens: Without padding.
+        sequences: Examples.
+        supervised: Tokens that are learnt.
+    """
+
+    tokens: int
+    sequences: int
+    supervised: int
+
+
 @dataclass
 class Batch:
     """Token sequences with the images they mention.
@@ -36,6 +51,11 @@ class Batch:
             row (`mmlite.packing`); None where every row is one example.
         pads_left: Whether padding stands before the tokens of a row, as generation wants it. Where
             it stands behind them, causal attention never sees it and needs no mask.
+        image_tokens: How many of the tokens are placeholders of images, if that is known.
+        counts: What else was counted before the batch left the CPU (`counted`): to be told a number
+            by a GPU is to wait until it has done all that it was given.
+        supervised: With them, the places of the tokens from which one is learnt, counted through
+            all rows.
     """
 
     input_ids: Int[Tensor, "batch token"]
@@ -49,27 +69,41 @@ class Batch:
     layouts: tuple[Layout, ...] = ()
     position_ids: Int[Tensor, "batch token"] | None = None
     pads_left: bool = False
+    image_tokens: int | None = None
+    counts: Counts | None = None
+    supervised: Int[Tensor, " supervised"] | None = None
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "Batch":
         """Move every tensor; Lightning calls this instead of looking into the records.
 
         Pinned tensors are copied to a GPU without waiting for it.
         """
-        is_gpu = torch.device(device).type == "cuda"
-        return self.map(
-            lambda t: t.to(device, non_blocking=non_blocking or (is_gpu and t.is_pinned()))
+        kind = torch.device(device).type
+        batch = self if kind == "cpu" else self.counted()
+        return batch.map(
+            lambda t: t.to(device, non_blocking=non_blocking or (kind == "cuda" and t.is_pinned()))
         )
 
     def pin_memory(self) -> "Batch":
         """Pin every tensor; the data loader calls this when asked to."""
-        return self.map(lambda tensor: tensor.pin_memory())
+        return self.counted().map(lambda tensor: tensor.pin_memory())
+
+    def counted(self) -> "Batch":
+        """Return the batch with its counts, and the places of what is learnt."""
+        if self.counts is not None:
+            return self
+        counts = Counts(self.num_tokens, self.num_sequences, self.num_supervised)
+        is_learnt = torch.zeros_like(self.attention_mask)
+        is_learnt[:, :-1] = self.labels[:, 1:] != IGNORE_INDEX
+        return replace(self, counts=counts, supervised=is_learnt.flatten().nonzero().flatten())
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         """Change every tensor, whatever its type; records stay as they are."""
         names = ["input_ids", "labels", "attention_mask", "pixels", "features", "tile_order"]
         changed = {name: change(getattr(self, name)) for name in names}
-        if self.position_ids is not None:
-            changed["position_ids"] = change(self.position_ids)
+        for name in ("position_ids", "supervised"):
+            if getattr(self, name) is not None:
+                changed[name] = change(getattr(self, name))
         return replace(self, **changed)
 
     def with_features(self, encoded: Float[Tensor, "pixel_tile patch vision_dim"]) -> "Batch":
@@ -80,16 +114,22 @@ class Batch:
     @property
     def num_supervised(self) -> int:
         """Number of tokens that are learnt."""
+        if self.counts is not None:
+            return self.counts.supervised
         return int((self.labels[:, 1:] != IGNORE_INDEX).sum())
 
     @property
     def num_tokens(self) -> int:
         """Number of tokens without padding."""
+        if self.counts is not None:
+            return self.counts.tokens
         return int(self.attention_mask.sum())
 
     @property
     def num_sequences(self) -> int:
         """Number of examples, several of which share a row where they are packed."""
+        if self.counts is not None:
+            return self.counts.sequences
         if self.position_ids is None:
             return len(self.input_ids)
         return int((self.attention_mask & (self.position_ids == 0)).sum())

@@ -57,6 +57,8 @@ def pack(batch: Batch, sizes: Sequence[int], *, pad_id: int) -> Batch:
         attention_mask=mask,
         position_ids=positions,
         pads_left=False,
+        counts=None,
+        supervised=None,
     )
 
 
@@ -82,4 +84,6 @@ def pad_to(batch: Batch, multiple: int, *, pad_id: int) -> Batch:
         labels=functional.pad(batch.labels, (0, more), value=IGNORE_INDEX),
         attention_mask=functional.pad(batch.attention_mask, (0, more), value=False),
         position_ids=positions,
+        counts=None,
+        supervised=None,
     )

@@ -64,9 +64,11 @@ class VisionLanguageModel(nn.Module):
         tiles = self.projector(self._in_type_of_weights(self.encode_tiles(batch)))
         tokens = arrange(tiles, batch.layouts, self.projector.image_newline)
         places = batch.input_ids == self.image_token_id
-        if int(places.sum()) != len(tokens):
+        given = batch.image_tokens
+        given = int(places.sum()) if given is None else given
+        if given != len(tokens):
             raise ValueError(
-                f"model: got {int(places.sum())} image tokens for {tiles.shape[0]} tiles of "
+                f"model: got {given} image tokens for {tiles.shape[0]} tiles of "
                 f"{tiles.shape[1]} tokens, allowed: as many tokens as the tiles have; set "
                 f"processor.tokens_per_tile to {tiles.shape[1]}"
             )
@@ -117,9 +119,13 @@ class VisionLanguageModel(nn.Module):
         if is_packed or not (batch.pads_left or self.language.needs_mask(embeddings)):
             mask = None
         hidden = self.language(embeddings, mask, batch.position_ids)
-        targets = batch.labels[:, 1:]
-        supervised = targets != IGNORE_INDEX
-        states, wanted = hidden[:, :-1][supervised], targets[supervised]
+        if batch.supervised is None:
+            targets = batch.labels[:, 1:]
+            is_learnt = targets != IGNORE_INDEX
+            states, wanted = hidden[:, :-1][is_learnt], targets[is_learnt]
+        else:
+            states = hidden.flatten(0, 1)[batch.supervised]
+            wanted = batch.labels.flatten()[batch.supervised + 1]
         if loss_chunk_tokens is None:
             return self.language.logits(states), wanted
         total, _ = chunked_token_loss(

@@ -110,6 +110,8 @@ class Stage(LightningModule, ABC):
         self.model: nn.Module | None = None
         self.part_rows: list[PartRow] = []
         self._supervised_tokens = torch.zeros((), dtype=torch.float64)
+        self.num_terms = 0
+        """Terms in the sum that the last training step returned."""
 
     def build(self) -> nn.Module:
         """Make the model with fresh weights; its children are the parts.
@@ -211,15 +213,19 @@ class Stage(LightningModule, ABC):
         batch = self.with_features(batch)
         total, count = self.loss(batch)
         self._supervised_tokens += count
-        self.log("train/loss", total.detach() / max(count, 1), prog_bar=True, batch_size=count)
+        self.num_terms = count
+        # Not for Lightning's progress bar, which would ask the device for it after every batch.
+        self.log("train/loss", total.detach() / max(count, 1), batch_size=count)
         # Lightning divides by the accumulated batches and averages over processes; both are
         # undone here, and the sum is divided by all supervised tokens before the step.
         return total * (self.trainer.accumulate_grad_batches * world_size())
 
     @final
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        # On the device, where the processes' backend for gradients can reach it.
-        tokens = sum_over_processes(self._supervised_tokens.to(self.device)).item()
+        counted = self._supervised_tokens
+        if world_size() > 1:  # on the device, where the processes' backend can reach it
+            counted = sum_over_processes(counted.to(self.device))
+        tokens = counted.item()
         for group in optimizer.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:

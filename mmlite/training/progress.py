@@ -17,6 +17,9 @@ _log = logging.getLogger(__name__)
 SECONDS_BETWEEN_LINES = 10
 """How often a run without a terminal says how far it is."""
 
+SECONDS_BETWEEN_NUMBERS = 1.0
+"""How often a bar shows other losses: a GPU that is asked for one is waited for."""
+
 
 class RunProgress(ProgressBar):
     """Show how far the whole run is, in optimizer steps, and how far its measuring is."""
@@ -29,6 +32,8 @@ class RunProgress(ProgressBar):
         self.tasks: dict[str, TaskID] = {}
         self.started: dict[str, float] = {}
         self.last_line = time.monotonic()
+        self.told = ""
+        self.told_at = -math.inf
 
     def disable(self) -> None:
         """Show nothing; Lightning asks this of all processes but the first."""
@@ -122,7 +127,7 @@ class RunProgress(ProgressBar):
             return
         if self.progress is not None:
             known = total if math.isfinite(total) else max(done, 1)
-            told = _metrics(trainer)
+            told = self._told(trainer)
             if what not in self.tasks:
                 self.tasks[what] = self.progress.add_task(what, total=known, told=told)
             self.progress.update(self.tasks[what], completed=done, total=known, told=told)
@@ -132,11 +137,17 @@ class RunProgress(ProgressBar):
             told = f"{what} {done}/{int(total)}, {left:.0f} s left"
             _log.info("%s", "  ".join(filter(None, [told, _metrics(trainer)])))
 
+    def _told(self, trainer: Trainer) -> str:
+        if time.monotonic() - self.told_at >= SECONDS_BETWEEN_NUMBERS:
+            self.told, self.told_at = _metrics(trainer), time.monotonic()
+        return self.told
+
     def _is_due(self, what: str, done: int, total: float) -> bool:
         is_end = done == total and what != "validate"
         return is_end or time.monotonic() - self.last_line >= SECONDS_BETWEEN_LINES
 
 
 def _metrics(trainer: Trainer) -> str:
-    shown = trainer.progress_bar_metrics
+    loss = {k: v for k, v in trainer.callback_metrics.items() if k == "train/loss"}
+    shown = {**loss, **trainer.progress_bar_metrics}
     return "  ".join(f"{name} {float(value):.3f}" for name, value in shown.items())
