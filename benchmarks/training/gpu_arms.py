@@ -25,7 +25,8 @@ USUAL = Switches(chunked=True)
 MMLITE = {
     "mmlite": USUAL,
     "mmlite fused": replace(USUAL, norms=True, rotary=True),
-    "mmlite compiled": replace(USUAL, compiled=True),
+    "mmlite compiled": replace(USUAL, compiled=True, dynamic=True),
+    "mmlite compiled bfloat16": replace(USUAL, compiled=True, dynamic=True, pure=True),
     "mmlite packed": replace(USUAL, packed=True),
     "mmlite packed compiled": replace(USUAL, packed=True, compiled=True),
     "mmlite packed bfloat16": replace(USUAL, packed=True, pure=True),
@@ -80,7 +81,7 @@ class Limits:
     steps: int = 40
     rows: int = 4096
     questions: int = 128
-    new_tokens: int = 128
+    new_tokens: int = 64
     picture_px: tuple[int, int] = (640, 480)
 
 
@@ -89,7 +90,7 @@ TRIAL_LIMITS = Limits(192, 96, steps=2, rows=48, questions=6, new_tokens=8, pict
 LARGE_MEMORY = 100e9
 """Bytes; a GPU that has more is given twice the tokens."""
 
-ACCUMULATE = 2
+ACCUMULATE = 1
 LOSS_CHUNK_TOKENS = 2048
 
 

@@ -46,6 +46,7 @@ class Switches:
     Attributes:
         chunked: The loss, by the setup's number of tokens.
         compiled: Blocks.
+        dynamic: Blocks for batches of any size at once.
         fused: The optimizer.
         norms: Fused.
         rotary: Fused.
@@ -56,6 +57,7 @@ class Switches:
 
     chunked: bool = False
     compiled: bool = False
+    dynamic: bool | None = None
     fused: bool = True
     norms: bool = False
     rotary: bool = False
@@ -144,6 +146,7 @@ def build_stage(
         speed=Speed(
             loss_chunk_tokens=setup.loss_chunk_tokens if switches.chunked else None,
             compile=switches.compiled,
+            compile_dynamic=switches.dynamic,
             fused_norms=switches.norms,
             fused_rotary=switches.rotary,
         ),

@@ -190,7 +190,8 @@ class Stage(LightningModule, ABC):
         self.speed.arrange(self.parts, self.gradient_checkpointing)
         if self.speed.compile:
             for name, part in self.parts.items():  # no two batches have as many tiles
-                compile_blocks(part, dynamic=True if name == "vision" else None)
+                is_vision = name == "vision"
+                compile_blocks(part, dynamic=is_vision or self.speed.compile_dynamic)
         if self._is_sharded():
             shard(self.model, self.device_mesh, precision=precision)
 

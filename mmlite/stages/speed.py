@@ -25,6 +25,11 @@ class Speed:
             batch. With the 151,936 tokens of Qwen3, 1024 tokens are 0.6 GB of float32 logits.
         compile: Whether transformer blocks are compiled (`torch.compile`), one by one. The first
             steps take longer, and every step later is shorter.
+        compile_dynamic: Whether they are compiled for batches of any size at once (`dynamic` of
+            `torch.compile`): where sizes differ, that saves compiling twice or three times. Null:
+            for the first size, and for any when others come; packed rows padded to a multiple
+            (`data.init_args.budget.pad_multiple`) have one size. Encoders are always compiled for
+            any number of tiles.
         fused_norms: Whether root-mean-square norms take fewer passes and keep less for the backward
             pass (`mmlite.models.norms`). Compiled blocks fuse them by themselves.
         fused_rotary: Whether rotary positions take fewer passes (`mmlite.models.rotary`). Compiled
@@ -33,6 +38,7 @@ class Speed:
 
     loss_chunk_tokens: int | None = None
     compile: bool = False
+    compile_dynamic: bool | None = None
     fused_norms: bool = False
     fused_rotary: bool = False
 
@@ -41,6 +47,11 @@ class Speed:
             raise ValueError(
                 f"model.init_args.speed.loss_chunk_tokens: got {self.loss_chunk_tokens}, allowed: "
                 "1 or more, or null for all tokens at once"
+            )
+        if self.compile_dynamic is not None and not self.compile:
+            raise ValueError(
+                f"model.init_args.speed.compile_dynamic: got {str(self.compile_dynamic).lower()} "
+                "without compile, allowed: null, or speed.compile true"
             )
 
     def arrange(self, parts: Mapping[str, nn.Module], checkpointed: Sequence[str]) -> None:

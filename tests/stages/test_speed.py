@@ -77,6 +77,26 @@ def test_compiled_blocks_change_no_weight(plain, is_fused: bool, tmp_path: Path)
     assert len(compiled) == 3  # two blocks of the language model, one of the encoder
 
 
+@pytest.mark.parametrize("dynamic", [None, True, False])
+def test_blocks_are_compiled_for_sizes_as_asked_and_encoders_for_any(monkeypatch, dynamic):
+    asked = {}
+    monkeypatch.setattr(
+        nn.Module, "compile", lambda module, *, dynamic: asked.setdefault(id(module), dynamic)
+    )
+    stage = tiny_stage(speed=Speed(compile=True, compile_dynamic=dynamic))
+    stage.configure_model()
+    told = {
+        name: [asked[id(m)] for m in part.modules() if id(m) in asked]
+        for name, part in stage.parts.items()
+    }
+    assert told == {"vision": [True], "projector": [], "language": [dynamic, dynamic]}
+
+
+def test_sizes_of_what_is_not_compiled_are_refused():
+    with pytest.raises(ValueError, match=r"speed.compile_dynamic: got true without compile"):
+        Speed(compile_dynamic=True)
+
+
 def test_a_compiled_stage_writes_what_it_wrote_before():
     texts = []
     for compile_it in (False, True):
