@@ -23,7 +23,7 @@ from mmlite.models.fingerprint import weights_fingerprint
 from mmlite.models.quantization import packed_layers
 from mmlite.models.weightless import is_weightless
 from mmlite.optim import Schedule, build_optimizer, parameter_groups
-from mmlite.parallel import compile_blocks, shard, sum_over_processes, uncompiled, world_size
+from mmlite.parallel import shard, sum_over_processes, uncompiled, world_size
 from mmlite.processor import Processor
 from mmlite.records import Prediction
 from mmlite.stages.adapter_files import find_adapter
@@ -188,10 +188,7 @@ class Stage(LightningModule, ABC):
         rank_zero_info(part_table(self.part_rows))
         self._open_feature_cache()
         self.speed.arrange(self.parts, self.gradient_checkpointing)
-        if self.speed.compile:
-            for name, part in self.parts.items():  # no two batches have as many tiles
-                is_vision = name == "vision"
-                compile_blocks(part, dynamic=is_vision or self.speed.compile_dynamic)
+        self.speed.compile_parts(self.parts)
         if self._is_sharded():
             shard(self.model, self.device_mesh, precision=precision)
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from mmlite.models.norms import fuse_norms
 from mmlite.models.rotary import fuse_rotary
-from mmlite.parallel import checkpoint_blocks
+from mmlite.parallel import checkpoint_blocks, compile_blocks
 
 
 @dataclass(frozen=True)  # no slots: the command line reads defaults with vars()
@@ -70,3 +70,13 @@ class Speed:
                 )
         for name in checkpointed:
             checkpoint_blocks(parts[name])
+
+    def compile_parts(self, parts: Mapping[str, nn.Module]) -> None:
+        """Compile the blocks of parts, where that is asked for; after all else but sharding.
+
+        Args:
+            parts: By name; changed in place.
+        """
+        for name, part in parts.items() if self.compile else ():
+            is_vision = name == "vision"  # no two batches have as many tiles
+            compile_blocks(part, dynamic=is_vision or self.compile_dynamic)
