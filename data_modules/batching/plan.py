@@ -220,11 +220,12 @@ class BatchPlan:
     ) -> Generator[None, None, _Window]:
         capacity, size = self.budget.pack_tokens or 0, self.budget.batch_size * self.processes
         items, stop = list(left), start
-        tokens = sum(map(_length, items))
+        # An example longer than a row makes one: more of it would end a window of too few rows.
+        tokens = sum(min(_length(item), capacity) for item in items)
         while stop < len(places) and tokens < size * self.budget.window_batches * capacity:
             found = list(self._encoded(places, [stop]))
             items += found
-            tokens += sum(map(_length, found))
+            tokens += sum(min(_length(item), capacity) for item in found)
             stop += 1
             yield
         bins = pack_by(_length, items, capacity)

@@ -153,6 +153,21 @@ def test_rows_are_padded_to_a_multiple_within_the_budget(packed):
     assert seen == sum(batch.num_tokens for batch in plain)
 
 
+@pytest.mark.timeout(60)
+def test_examples_longer_than_their_rows_fill_batches_too():
+    """A window is full when its rows are, however many tokens they have."""
+    rows = [Encoded((number,) * 30, (number,) * 30, ()) for number in range(7)]
+    long = BatchPlan(
+        lambda epoch: range(7),
+        rows.__getitem__,
+        size=7,
+        budget=BatchBudget(4, pack_tokens=8, window_batches=1),
+    )
+    batches = [planned.rows for planned in long.planned(Position())]
+    assert [len(batch) for batch in batches] == [4, 3]
+    assert sorted(row.input_ids[0] for batch in batches for row in batch) == list(range(7))
+
+
 def test_items_are_packed_into_few_rows():
     sizes = [7, 5, 5, 4, 3, 3, 2, 1, 12]
     rows = pack_by(lambda size: size, sizes, 10)
