@@ -51,11 +51,12 @@ class Batch:
             row (`mmlite.packing`); None where every row is one example.
         pads_left: Whether padding stands before the tokens of a row, as generation wants it. Where
             it stands behind them, causal attention never sees it and needs no mask.
-        image_tokens: How many of the tokens are placeholders of images, if that is known.
-        counts: What else was counted before the batch left the CPU (`counted`): to be told a number
-            by a GPU is to wait until it has done all that it was given.
+        image_token_id: Id of the placeholder token, if that is known.
+        counts: What was counted before the batch left the CPU (`counted`): to be told a number by a
+            GPU is to wait until it has done all that it was given.
         supervised: With them, the places of the tokens from which one is learnt, counted through
             all rows.
+        image_places: With them, those of the placeholders, if their id is known.
     """
 
     input_ids: Int[Tensor, "batch token"]
@@ -69,9 +70,10 @@ class Batch:
     layouts: tuple[Layout, ...] = ()
     position_ids: Int[Tensor, "batch token"] | None = None
     pads_left: bool = False
-    image_tokens: int | None = None
+    image_token_id: int | None = None
     counts: Counts | None = None
     supervised: Int[Tensor, " supervised"] | None = None
+    image_places: Int[Tensor, " image_token"] | None = None
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "Batch":
         """Move every tensor; Lightning calls this instead of looking into the records.
@@ -89,19 +91,22 @@ class Batch:
         return self.counted().map(lambda tensor: tensor.pin_memory())
 
     def counted(self) -> "Batch":
-        """Return the batch with its counts, and the places of what is learnt."""
+        """Return the batch with its counts, and the places of what is learnt and of images."""
         if self.counts is not None:
             return self
         counts = Counts(self.num_tokens, self.num_sequences, self.num_supervised)
         is_learnt = torch.zeros_like(self.attention_mask)
         is_learnt[:, :-1] = self.labels[:, 1:] != IGNORE_INDEX
-        return replace(self, counts=counts, supervised=is_learnt.flatten().nonzero().flatten())
+        images = None
+        if self.image_token_id is not None:
+            images = places_of(self.input_ids == self.image_token_id)
+        return replace(self, counts=counts, supervised=places_of(is_learnt), image_places=images)
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         """Change every tensor, whatever its type; records stay as they are."""
         names = ["input_ids", "labels", "attention_mask", "pixels", "features", "tile_order"]
         changed = {name: change(getattr(self, name)) for name in names}
-        for name in ("position_ids", "supervised"):
+        for name in ("position_ids", "supervised", "image_places"):
             if getattr(self, name) is not None:
                 changed[name] = change(getattr(self, name))
         return replace(self, **changed)
@@ -133,3 +138,8 @@ class Batch:
         if self.position_ids is None:
             return len(self.input_ids)
         return int((self.attention_mask & (self.position_ids == 0)).sum())
+
+
+def places_of(chosen: Bool[Tensor, "batch token"]) -> Int[Tensor, " place"]:
+    """Return the places of what is chosen, counted through all rows."""
+    return chosen.flatten().nonzero().flatten()

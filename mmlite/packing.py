@@ -59,6 +59,7 @@ def pack(batch: Batch, sizes: Sequence[int], *, pad_id: int) -> Batch:
         pads_left=False,
         counts=None,
         supervised=None,
+        image_places=None,
     )
 
 
@@ -67,7 +68,8 @@ def pad_to(batch: Batch, multiple: int, *, pad_id: int) -> Batch:
 
     Args:
         batch: Padded behind its rows, packed or not.
-        multiple: 1 leaves it as it is.
+        multiple: 1 leaves it as it is. Rows may get no longer than a model's learnt positions
+            reach.
         pad_id: Id of the token that fills rows up; must not be the image token.
     """
     more = -batch.input_ids.shape[1] % multiple
@@ -86,4 +88,5 @@ def pad_to(batch: Batch, multiple: int, *, pad_id: int) -> Batch:
         position_ids=positions,
         counts=None,
         supervised=None,
+        image_places=None,
     )

@@ -90,6 +90,9 @@ TRIAL_LIMITS = Limits(192, 96, steps=2, rows=48, questions=6, new_tokens=8, pict
 LARGE_MEMORY = 100e9
 """Bytes; a GPU that has more is given twice the tokens."""
 
+LARGE_BATCH = 16384
+"""Tokens of a batch there."""
+
 ACCUMULATE = 1
 LOSS_CHUNK_TOKENS = 2048
 
@@ -130,7 +133,7 @@ def gpu_limits(memory: int, batch_tokens: int | None, pack_tokens: int) -> Limit
         batch_tokens: Of a batch, if given.
         pack_tokens: Of a packed row.
     """
-    usual = 16384 if memory > LARGE_MEMORY else 8192
+    usual = LARGE_BATCH if memory > LARGE_MEMORY else LARGE_BATCH // 2
     return Limits(batch_tokens or usual, pack_tokens)
 
 
@@ -172,16 +175,18 @@ ATTEMPTS = (Attempt(), Attempt(share=2), Attempt(share=2, checkpointing=True))
 """What is tried, one after the other, as long as memory does not suffice."""
 
 
-def attempts_of(arm: Arm) -> tuple[Attempt, ...]:
-    """Return what is tried of an arm, without what is known not to fit.
+def attempts_of(arm: Arm, limits: Limits) -> tuple[Attempt, ...]:
+    """Return what is tried of an arm, without what did not fit into an H200's 141 GB.
 
-    Of 16,384 tokens with padding, transformers' logits alone did not fit into an H200's 141 GB, and
-    1.7B with its states in float32 needs more than half of that.
+    Of 16,384 tokens, 24,000 with padding, transformers' logits, their copies in float32 and their
+    gradients did not; in full tuning of 1.7B half as many took 109 GB, and more than a half of that
+    grows with the tokens.
     """
-    if arm.stage == DECODING or arm.size == TRIAL_SIZE:
-        return ATTEMPTS[:1] if arm.stage == DECODING else ATTEMPTS
-    is_large = arm.way in TRANSFORMERS or (arm.size == "1.7B" and not MMLITE[arm.way].pure)
-    return ATTEMPTS[1:] if is_large else ATTEMPTS
+    if arm.stage == DECODING:
+        return ATTEMPTS[:1]
+    is_whole = limits.batch_tokens >= LARGE_BATCH and arm.way in TRANSFORMERS
+    is_known = arm.stage == "extraction" or (arm.size, arm.stage) == ("1.7B", "full")
+    return ATTEMPTS[1:] if is_whole and is_known else ATTEMPTS
 
 
 def setup_of(arm: Arm, limits: Limits, machine: Machine, attempt: Attempt = ATTEMPTS[0]) -> Setup:
@@ -189,7 +194,7 @@ def setup_of(arm: Arm, limits: Limits, machine: Machine, attempt: Attempt = ATTE
     shape, tokens = SIZES[arm.size], limits.batch_tokens // attempt.share
     return Setup(
         shape=shape,
-        steps=machine.warmup + limits.steps,
+        steps=machine.warmup + limits.steps + machine.profile,
         batch_size=max(1, round(tokens / mean_tokens(shape, arm.stage))),
         accumulate=ACCUMULATE * attempt.share,
         loss_chunk_tokens=LOSS_CHUNK_TOKENS if arm.size != TRIAL_SIZE else 16,

@@ -79,7 +79,7 @@ class Program:
     def run(self, arm: Arm) -> Line:
         """Run an arm; what goes wrong is told in its line."""
         line = failed_line(arm, OUT_OF_TIME)
-        for attempt in attempts_of(arm):
+        for attempt in attempts_of(arm, self.limits):
             if self.left < LEAST_SECONDS:
                 return line
             failure = self._prepare(arm)

@@ -36,7 +36,8 @@ WINDOW_BATCHES = 16
 """Batches whose rows are sorted by length together, where a batch is a number of tokens."""
 
 PAD_MULTIPLE = 128
-"""Tokens of a block of flex attention. Packed rows, nearly full, have one length then."""
+"""Tokens of a block of flex attention. Packed rows, nearly full, have one length then, but for the
+last ones of an epoch."""
 
 
 @dataclass(frozen=True)

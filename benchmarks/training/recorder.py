@@ -70,10 +70,11 @@ class Recorder:
         measured.busy.append(time.process_time())
         self._steps.append(len(self._batches))
         counted = len(measured.ends) - machine.warmup
-        if machine.seconds is None or counted < LEAST_STEPS:
-            return False
-        is_over = measured.ends[-1] - measured.ends[machine.warmup - 1] >= machine.seconds
-        if is_over and machine.profile:
+        is_over = False
+        if machine.seconds is not None and counted >= LEAST_STEPS:
+            took = measured.ends[-1] - measured.ends[machine.warmup - 1]
+            is_over = took >= machine.seconds
+        if machine.profile and (is_over or len(measured.ends) == self.setup.steps - 1):
             measured.peak_mb = peak_mb(machine.device)
             self._kernels = KernelTimes(machine.device)
             return False

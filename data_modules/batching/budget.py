@@ -25,6 +25,7 @@ class BatchBudget:
             a usual example is enough.
         pad_multiple: Rows are as long as a multiple of so many tokens; 1: as the longest of them.
             Compiled blocks and kernels are made for a length, and fewer lengths make fewer of them.
+            Positions that a model has learnt one by one must reach as far.
     """
 
     batch_size: int = 32
@@ -43,6 +44,11 @@ class BatchBudget:
                 f"data.budget: got max_batch_tokens {self.max_batch_tokens} and pack_tokens "
                 f"{self.pack_tokens}, allowed: one of them; a packed batch has at most batch_size "
                 "times pack_tokens tokens"
+            )
+        if self.max_batch_tokens is not None and self.pad_multiple > self.max_batch_tokens:
+            raise ValueError(
+                f"data.budget: got pad_multiple {self.pad_multiple} and max_batch_tokens "
+                f"{self.max_batch_tokens}, allowed: a multiple of at most the tokens of a batch"
             )
         if self.pack_tokens is not None and self.pack_tokens % self.pad_multiple:
             raise ValueError(

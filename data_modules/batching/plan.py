@@ -79,25 +79,30 @@ class _Window:
 
 
 class _Ahead:
-    """A window in the making."""
+    """A window in the making; what is wrong with its rows is told when it is due."""
 
     def __init__(self, making: Generator[None, None, _Window]) -> None:
         self._making = making
         self._made: _Window | None = None
+        self._error: Exception | None = None
 
     def make(self, places: int) -> None:
         """Encode so many places more, or what is left of them."""
         for _ in range(places):
-            if self._made is not None:
+            if self._made is not None or self._error is not None:
                 return
             try:
                 next(self._making)
             except StopIteration as end:
                 self._made = end.value
+            except Exception as error:
+                self._error = error
 
     def window(self) -> _Window:
         """Return the window, once all of its places are encoded."""
         while self._made is None:
+            if self._error is not None:
+                raise self._error
             self.make(1)
         return self._made
 
@@ -182,7 +187,7 @@ class BatchPlan:
             ahead = _Ahead(self._window(places, window.left, window.stop, at.epoch))
             for done, batch in enumerate(window.batches, start=1):
                 if done > skip:
-                    # With each batch a share of the next window: a GPU never waits for a whole one.
+                    # With each batch a share of the next window, not all at once between two.
                     ahead.make(sum(map(len, batch)))
                     yield batch, replace(here, batches=done)
             skip = max(0, skip - len(window.batches))

@@ -76,7 +76,9 @@ class LanguageModel(nn.Module, ABC):
         Not where it is causal; kernels are faster without a mask. Except in float32 on a GPU, where
         `sdpa` without one may leave fewer heads of keys than of queries to its slowest kernel.
         """
-        is_half = embeddings.dtype != torch.float32 or torch.is_autocast_enabled()
+        is_half = embeddings.dtype != torch.float32 or torch.is_autocast_enabled(
+            embeddings.device.type
+        )
         is_slow = embeddings.is_cuda and not is_half
         return is_slow or not self.is_causal
 

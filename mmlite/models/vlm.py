@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from mmlite.batch import IGNORE_INDEX, Batch
+from mmlite.batch import IGNORE_INDEX, Batch, places_of
 from mmlite.losses import chunked_token_loss
 from mmlite.models.arrange import arrange
 from mmlite.models.language import LanguageModel
@@ -63,26 +63,29 @@ class VisionLanguageModel(nn.Module):
             )
         tiles = self.projector(self._in_type_of_weights(self.encode_tiles(batch)))
         tokens = arrange(tiles, batch.layouts, self.projector.image_newline)
-        places = batch.input_ids == self.image_token_id
-        given = batch.image_tokens
-        given = int(places.sum()) if given is None else given
-        if given != len(tokens):
+        places = batch.image_places
+        if places is None:
+            places = places_of(batch.input_ids == self.image_token_id)
+        if len(places) != len(tokens):
             raise ValueError(
-                f"model: got {given} image tokens for {tiles.shape[0]} tiles of "
+                f"model: got {len(places)} image tokens for {tiles.shape[0]} tiles of "
                 f"{tiles.shape[1]} tokens, allowed: as many tokens as the tiles have; set "
                 f"processor.tokens_per_tile to {tiles.shape[1]}"
             )
-        return embeddings.masked_scatter(places.unsqueeze(-1), tokens.to(embeddings.dtype))
+        # Places, not a mask: the gradient of what a mask scatters waits for the device.
+        filled = embeddings.flatten(0, 1).index_copy(0, places, tokens.to(embeddings.dtype))
+        return filled.view_as(embeddings)
 
     def _in_type_of_weights(
         self, features: Float[Tensor, "tile patch vision_dim"]
     ) -> Float[Tensor, "tile patch vision_dim"]:
         """Return features in the projector's type: cached ones have that of another run."""
         assert self.projector is not None, "only called for batches with images"
-        weight = next(self.projector.parameters(), None)
-        if weight is None or torch.is_autocast_enabled():
+        if torch.is_autocast_enabled(features.device.type):
             return features
-        return features.to(weight.dtype)
+        weights = (p for p in self.projector.parameters() if not hasattr(p, "quant_state"))
+        weight = next((p for p in weights if p.is_floating_point()), None)
+        return features if weight is None else features.to(weight.dtype)
 
     def _with_unseen(
         self, embeddings: Float[Tensor, "batch token text_dim"], batch: Batch
@@ -97,7 +100,7 @@ class VisionLanguageModel(nn.Module):
         if self.vision is None or self.projector is None or not is_shared:
             return embeddings
         tile = batch.pixels.new_zeros(1, *batch.pixels.shape[1:])
-        unseen = self.projector(self.vision(tile)).sum()
+        unseen = self.projector(self._in_type_of_weights(self.vision(tile))).sum()
         if self.projector.image_newline is not None:
             unseen = unseen + self.projector.image_newline.sum()
         return embeddings + 0 * unseen

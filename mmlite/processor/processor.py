@@ -150,7 +150,7 @@ class Processor:
             examples=tuple(row.example for row in rows if row.example is not None),
             layouts=tiles.layouts,
             pads_left=pad_left,
-            image_tokens=int((input_ids == self.image_token_id).sum()),
+            image_token_id=self.image_token_id,
         )
 
     def decode(self, token_ids: Sequence[int]) -> str:

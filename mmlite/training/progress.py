@@ -81,6 +81,7 @@ class RunProgress(ProgressBar):
             self.progress.stop()
         self.progress = None
         self.tasks.clear()
+        self.told, self.told_at = "", -math.inf
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -127,7 +128,7 @@ class RunProgress(ProgressBar):
             return
         if self.progress is not None:
             known = total if math.isfinite(total) else max(done, 1)
-            told = self._told(trainer)
+            told = self._told(trainer, is_end=done == total)
             if what not in self.tasks:
                 self.tasks[what] = self.progress.add_task(what, total=known, told=told)
             self.progress.update(self.tasks[what], completed=done, total=known, told=told)
@@ -137,8 +138,8 @@ class RunProgress(ProgressBar):
             told = f"{what} {done}/{int(total)}, {left:.0f} s left"
             _log.info("%s", "  ".join(filter(None, [told, _metrics(trainer)])))
 
-    def _told(self, trainer: Trainer) -> str:
-        if time.monotonic() - self.told_at >= SECONDS_BETWEEN_NUMBERS:
+    def _told(self, trainer: Trainer, *, is_end: bool) -> str:
+        if is_end or time.monotonic() - self.told_at >= SECONDS_BETWEEN_NUMBERS:
             self.told, self.told_at = _metrics(trainer), time.monotonic()
         return self.told
 

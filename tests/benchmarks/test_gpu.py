@@ -19,6 +19,8 @@ from benchmarks.training.gpu_arms import (
     STAGES,
     TRIAL_LIMITS,
     Arm,
+    Limits,
+    attempts_of,
     gpu_limits,
     setup_of,
 )
@@ -40,10 +42,11 @@ FORKS = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 @pytest.mark.slow
 def test_a_trial_runs_every_arm_on_the_cpu(tmp_path: Path):
     out = tmp_path / "gpu.json"
-    done = start("--trial", "--out", str(out))
+    done = start("--trial", "--profile", "alignment", "--out", str(out))
     assert done.returncode == 0, done.stderr
     told = json.loads(out.read_text())
-    assert told["command"] == f"python benchmarks/gpu.py --trial --out {out}"
+    command = f"python benchmarks/gpu.py --trial --profile alignment --out {out}"
+    assert told["command"] == command
     assert {"torch", "transformers"} <= set(told["versions"])
     lines = [Line(**line) for line in told["lines"]]
     assert {line.stage for line in lines} == set(STAGES)
@@ -56,6 +59,11 @@ def test_a_trial_runs_every_arm_on_the_cpu(tmp_path: Path):
         assert (line.peak_gb or 0) > 0
         assert line.speed == 1 or line.way != "transformers"
         assert line.utilisation is None  # a CPU's peak is not known
+        assert (line.kernels is not None) == (line.stage == "alignment")
+        if line.kernels is not None:
+            assert 0 < line.kernels["kernels_ms"] < 2 * line.kernels["wall_ms"]
+            assert any("mm" in name for name, _, _ in line.kernels["longest"])
+        assert line.stage == "decoding" or line.steps == TRIAL_LIMITS.steps
         if (
             line.loss is not None
         ):  # of random weights, whatever the rows: the vocabulary's logarithm
@@ -155,6 +163,20 @@ def test_steps_have_as_many_tokens_when_memory_is_short():
     assert setups[2].recomputed == ["vision", "language"]
     assert gpu_limits(141 * 10**9, None, 4096).batch_tokens == 16384
     assert gpu_limits(141 * 10**9, 6000, 4096).batch_tokens == 6000
+
+
+def test_what_is_known_not_to_fit_is_not_tried():
+    large, small = (gpu_limits(memory * 10**9, None, 4096) for memory in (141, 80))
+
+    def first(way: str, stage: str, size: str = "0.6B", limits: Limits = large) -> int:
+        return attempts_of(Arm(size, stage, way), limits)[0].share
+
+    assert first("transformers", "extraction") == 2
+    assert first("transformers", "full", "1.7B") == 2
+    assert first("transformers", "full") == first("transformers", "alignment", "1.7B") == 1
+    assert first("mmlite", "extraction") == first("mmlite", "full", "1.7B") == 1
+    assert first("transformers", "extraction", limits=small) == 1
+    assert len(attempts_of(Arm("0.6B", "decoding", "transformers"), large)) == 1
 
 
 @pytest.fixture

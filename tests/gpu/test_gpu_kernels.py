@@ -7,20 +7,22 @@ Heads are 64 and 72 wide, as these kernels take them, and as SigLIP's are.
 
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from lightning import Trainer, seed_everything
-from tiny import TinyData, png, tiny_examples, tiny_processor, tiny_stage
+from tiny import TinyData, png, tiny_processor, tiny_stage
 from torch import Tensor
 from torch.optim import AdamW
 
-from mmlite.batch import Batch
+from mmlite.batch import IGNORE_INDEX, Batch
 from mmlite.generation import Decoding, Engine, Request
 from mmlite.models import MLPProjector, NewLanguageModel, TimmVision, VisionLanguageModel
 from mmlite.models.adapters import Adapter
 from mmlite.models.quantization import Quantization
 from mmlite.packing import pack, pad_to
 from mmlite.parallel import compile_blocks
+from mmlite.processor import Encoded
 from mmlite.records import ImageRef, Turn
 
 # Compilers warn of what they look at; which of it depends on their versions.
@@ -52,14 +54,25 @@ def build_model(attention: str = "sdpa", dtype: torch.dtype = torch.float32) -> 
     return model.to("cuda", dtype)
 
 
+LENGTHS = (300, 150, 40, 22, 500, 6, 129, 128, 127, 64)
+"""Of examples: of more than two blocks of 128 and of parts of one, one behind the other."""
+
+
 def padded_batch() -> Batch:
     processor = tiny_processor()
-    rows = [processor.encode_example(example) for example in tiny_examples(12)]
+    rng = np.random.default_rng(0)
+    rows = []
+    for number, length in enumerate(LENGTHS):
+        ids = rng.integers(6, processor.vocabulary_size, length).tolist()
+        images = (ImageRef(data=png(number)),) if number % 2 else ()
+        ids[:4] = [processor.image_token_id] * 4 if images else ids[:4]
+        labels = [token if place > 4 else IGNORE_INDEX for place, token in enumerate(ids)]
+        rows.append(Encoded(tuple(ids), tuple(labels), images))
     return processor.collate(rows)
 
 
 def packed_batch() -> Batch:
-    packed = pack(padded_batch(), (5, 3, 4), pad_id=tiny_processor().pad_id)
+    packed = pack(padded_batch(), (4, 2, 4), pad_id=tiny_processor().pad_id)
     return pad_to(packed, 128, pad_id=tiny_processor().pad_id)
 
 
@@ -75,10 +88,12 @@ def gradients(model: VisionLanguageModel, batch: Batch) -> tuple[Tensor, dict[st
 
 
 def assert_near(found: dict[str, Tensor], expected: dict[str, Tensor], *, within: float) -> None:
-    """Compare gradients by the norm of what differs, relative to all of them together."""
-    whole = torch.stack([tensor.float().norm() for tensor in expected.values()]).norm()
+    """Compare each gradient by the norm of what differs, relative to its own."""
+    norms = {name: tensor.float().norm() for name, tensor in expected.items()}
+    least = 1e-3 * torch.stack(list(norms.values())).max()  # keys' biases have none but rounding
     for name, tensor in expected.items():
-        assert float((found[name].float() - tensor.float()).norm() / whole) < within, name
+        difference = (found[name].float() - tensor.float()).norm()
+        assert float(difference / (norms[name] + least)) < within, name
 
 
 @pytest.mark.parametrize("compiled", [False, True])
@@ -89,14 +104,32 @@ def test_packed_examples_learn_by_flex_attention_what_they_learn_alone(compiled:
         compile_blocks(model)
     packed_loss, found = gradients(model, packed_batch())
     torch.testing.assert_close(packed_loss, loss, rtol=1e-3, atol=1e-3)
-    assert_near(found, expected, within=5e-3)  # products of float32 may be of tf32's precision
+    assert_near(found, expected, within=2e-2)  # products of float32 may be of tf32's precision
 
 
 def test_flex_attention_learns_in_bfloat16_too():
     loss, expected = gradients(build_model(dtype=torch.bfloat16), padded_batch())
     packed_loss, found = gradients(build_model("flex_attention", torch.bfloat16), packed_batch())
     torch.testing.assert_close(packed_loss, loss, rtol=2e-2, atol=2e-2)
-    assert_near(found, expected, within=5e-2)
+    assert_near(found, expected, within=0.2)  # bfloat16 has three digits, and sums lose some
+
+
+def test_a_step_waits_for_no_number_of_a_gpu():
+    """Packed rows: of padded ones transformers asks once whether they are packed."""
+    model, batch = build_model("flex_attention"), packed_batch()
+
+    def step() -> None:
+        logits, targets = model(moved)
+        torch.nn.functional.cross_entropy(logits, targets).backward()
+
+    moved = batch.pin_memory().to("cuda")
+    step()  # compiles, which may wait
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        step()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 def test_a_stage_learns_on_a_gpu_what_it_learns_on_the_cpu(tmp_path):

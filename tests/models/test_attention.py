@@ -1,16 +1,11 @@
 """The mask of packed rows is that of every pair of tokens, block by block."""
 
-from dataclasses import replace
-
 import pytest
 import torch
-from tiny import png, tiny_processor, tiny_projector, tiny_vision
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 
-from mmlite.models import NewLanguageModel, VisionLanguageModel
+from mmlite.models import NewLanguageModel
 from mmlite.models.attention import BLOCK_TOKENS, packed_mask
-from mmlite.processor import Encoded
-from mmlite.records import ImageRef
 
 LENGTHS = [
     [(128, 256, 128)],
@@ -109,26 +104,3 @@ def small_language(size: int, model_type: str, attention: str, **more) -> NewLan
         **more,
     }
     return NewLanguageModel(size, model_type, config, attention)
-
-
-def test_a_model_of_bfloat16_takes_pixels_and_cached_features_of_float32():
-    processor = tiny_processor()
-    language, vision = small_language(processor.vocabulary_size, "qwen3", "sdpa"), tiny_vision()
-    projector = tiny_projector(vision.dim, language.dim)
-    model = VisionLanguageModel(
-        language, vision, projector, image_token_id=processor.image_token_id
-    ).bfloat16()
-    image = processor.image_token_id
-    rows = [
-        Encoded((image,) * 4 + (7, 8), (-100,) * 5 + (8,), (ImageRef(data=png(n)),)) for n in (0, 1)
-    ]
-    batch = processor.collate(rows)
-    with torch.no_grad():
-        logits, _ = model(batch)
-        features = vision(batch.pixels.bfloat16()).float()
-        kept = replace(batch, pixels=batch.pixels[1:], features=features[:1], pixel_keys=())
-        mixed, _ = model(kept)
-        all_kept, _ = model(replace(batch, pixels=batch.pixels[:0], features=features))
-    assert logits.dtype == torch.bfloat16
-    torch.testing.assert_close(mixed, logits)
-    torch.testing.assert_close(all_kept, logits)

@@ -3,13 +3,26 @@
 # pyright: reportOptionalCall=false, reportOptionalMemberAccess=false
 # Parts of the models built here are known to be there.
 
+from dataclasses import replace
+
 import pytest
 import torch
-from tiny import png, tiny_language, tiny_processor, tiny_projector, tiny_vision
+from tiny import (
+    png,
+    tiny_language,
+    tiny_processor,
+    tiny_projector,
+    tiny_tokenizer,
+    tiny_vision,
+)
 
 from mmlite.batch import IGNORE_INDEX
 from mmlite.features import FeatureCache
-from mmlite.models import VisionLanguageModel
+from mmlite.images import ImageTransform
+from mmlite.models import MLPProjector, VisionLanguageModel
+from mmlite.models.adapters import Adapter, add_adapter
+from mmlite.models.quantization import Quantization
+from mmlite.processor import Processor
 from mmlite.records import ImageRef, Turn
 
 
@@ -128,3 +141,44 @@ def test_another_number_of_image_tokens_is_refused():
 def test_an_encoder_needs_a_projector():
     with pytest.raises(ValueError, match="only one of vision and projector"):
         VisionLanguageModel(tiny_language(18), tiny_vision(), image_token_id=1)
+
+
+def test_a_model_of_bfloat16_takes_pixels_and_cached_features_of_float32():
+    processor = tiny_processor()
+    model = build(processor).bfloat16()
+    batch = processor.collate([conversation(processor, 1), conversation(processor, 2)])
+    with torch.no_grad():
+        logits, _ = model(batch)
+        features = model.vision(batch.pixels.bfloat16()).float()
+        some = replace(batch, pixels=batch.pixels[1:], features=features[:1], pixel_keys=())
+        of_some, _ = model(some)
+        of_all, _ = model(replace(batch, pixels=batch.pixels[:0], features=features))
+    assert logits.dtype == torch.bfloat16
+    torch.testing.assert_close(of_some, logits)
+    torch.testing.assert_close(of_all, logits)
+
+
+def test_an_encoder_of_bfloat16_and_a_projector_of_float32_learn_from_text_too():
+    processor = tiny_processor()
+    model = build(processor)
+    model.vision.bfloat16()
+    for rows in ([conversation(processor, 1)], [conversation(processor)]):
+        logits, _ = model(processor.collate(rows))
+        logits.sum().backward()
+    assert all(p.grad is not None for p in model.projector.parameters())
+
+
+@pytest.mark.parametrize("is_autocast", [False, True])
+def test_a_projector_of_packed_weights_is_given_features_that_it_can_multiply(is_autocast: bool):
+    """Weights of 4 bits are stored as whole numbers; features are not brought to their type."""
+    image = ImageTransform(size_px=16)
+    processor = Processor(tiny_tokenizer(), image=image, tokens_per_tile=16, max_tokens=128)
+    model = build(processor)
+    model.projector = MLPProjector(model.vision.dim, model.language.dim)
+    add_adapter(model.projector, Adapter(4, 8.0, 0.0, quantize=Quantization()))
+    with torch.autocast("cpu", torch.bfloat16, enabled=is_autocast):
+        logits, _ = model(processor.collate([conversation(processor, 1)]))
+    logits.float().sum().backward()
+    learnt = [p for p in model.projector.parameters() if p.requires_grad]
+    assert learnt
+    assert all(p.grad is not None for p in learnt)

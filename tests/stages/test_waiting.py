@@ -7,6 +7,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 from tiny import TinyData, tiny_anyres, tiny_examples, tiny_processor, tiny_stage, tiny_trainer
+from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from callbacks import LossCurve, Throughput
@@ -72,10 +73,13 @@ def test_a_loss_and_its_gradients_wait_for_nothing(make, kind: str, speed: Speed
     stage.zero_grad()
 
     counted = batch.counted()
-    with NoWaiting() as mode:
+    with NoWaiting() as mode, profile(activities=[ProfilerActivity.CPU]) as seen:
         total, number = stage.loss(counted)
         total.backward()
     assert mode.seen == []
+    # What operations are made of, gradients too: the mode sees no further than their names.
+    inner = {event.key.removeprefix("aten::") for event in seen.key_averages()}
+    assert inner & {"masked_select", "nonzero", "unique"} == set()
     assert number == count == batch.num_supervised
     torch.testing.assert_close(total, expected)
     for name, parameter in stage.named_parameters():
@@ -89,6 +93,8 @@ def test_what_is_counted_of_a_batch_is_what_it_holds():
             assert getattr(counted, name) == getattr(batch, name) > 0
         assert counted.supervised is not None
         assert len(counted.supervised) == batch.num_supervised
+        assert counted.image_places is not None
+        assert len(counted.image_places) == 4 * len(batch.tile_order)
         moved = batch.to("meta")
         assert moved.counts == counted.counts
         assert batch.to("cpu").counts is None

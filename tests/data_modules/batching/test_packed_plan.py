@@ -153,6 +153,22 @@ def test_rows_are_padded_to_a_multiple_within_the_budget(packed):
     assert seen == sum(batch.num_tokens for batch in plain)
 
 
+def test_a_bad_row_of_the_next_window_is_told_when_that_is_due():
+    examples, processor = tiny_examples(NUMBER), tiny_processor()
+
+    def encode(place: int) -> Encoded:
+        if place == bad:
+            raise ValueError("row is bad")
+        return processor.encode_example(examples[place])
+
+    budget, whole = BatchBudget(4, window_batches=3), plan()
+    bad = whole.places(0)[30]  # in the third window of twelve
+    planned = plan(budget=budget, encode=encode).planned(Position())
+    assert sum(len(next(planned).rows) for _ in range(5)) == 20
+    with pytest.raises(ValueError, match="row is bad"):
+        list(planned)
+
+
 @pytest.mark.timeout(60)
 def test_examples_longer_than_their_rows_fill_batches_too():
     """A window is full when its rows are, however many tokens they have."""
@@ -185,6 +201,10 @@ def test_items_are_packed_into_few_rows():
             "got max_batch_tokens 9 and pack_tokens 9, allowed: one of them",
         ),
         ({"pad_multiple": 0}, r"data\.budget\.pad_multiple: got 0, allowed: 1 or more"),
+        (
+            {"max_batch_tokens": 100, "pad_multiple": 128},
+            "got pad_multiple 128 and max_batch_tokens 100, allowed: a multiple of at most",
+        ),
         (
             {"pack_tokens": 100, "pad_multiple": 64},
             "got pack_tokens 100 and pad_multiple 64, allowed: pack_tokens that are a multiple",

@@ -66,7 +66,9 @@ def test_every_tensor_of_a_loaded_batch_is_pinned_and_copied_at_once(monkeypatch
     loaded = pin_memory(Loaded(batch, Position(1)))  # as the DataLoader's thread does
     assert loaded.after == Position(1)
     loaded.batch.to("cuda")
-    assert copied == [True] * 7  # those of the batch, and the places of what is learnt
+    assert (
+        copied == [True] * 8
+    )  # those of the batch, and the places of what is learnt and of images
     copied.clear()
     loaded.batch.to("cpu")
     batch.to("cuda")
