@@ -10,8 +10,8 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from lightning import Trainer, seed_everything
-from tiny import TinyData, png, tiny_processor, tiny_stage
+from lightning import seed_everything
+from tiny import TinyData, png, tiny_processor, tiny_stage, tiny_trainer
 from torch import Tensor
 from torch.optim import AdamW
 
@@ -137,17 +137,7 @@ def test_a_stage_learns_on_a_gpu_what_it_learns_on_the_cpu(tmp_path):
     for accelerator in ("cpu", "gpu"):
         seed_everything(0)
         stage = tiny_stage(optimizer=partial(AdamW, lr=1e-2, fused=True), decoding=None)
-        trainer = Trainer(
-            accelerator=accelerator,
-            devices=1,
-            max_steps=5,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            use_distributed_sampler=False,
-            default_root_dir=tmp_path / accelerator,
-        )
+        trainer = tiny_trainer(tmp_path / accelerator, accelerator=accelerator, max_steps=5)
         torch.manual_seed(0)
         stage.configure_model()  # on the CPU in both, so that both draw the same weights
         trainer.fit(stage, TinyData(stage.processor, number=20, batch_size=4, num_workers=2))
@@ -163,18 +153,7 @@ def test_four_bit_weights_learn_their_updates_on_a_gpu(tmp_path):
         adapters={"language": Adapter(4, 8.0, 0.0, quantize=Quantization())},
         trainable=["projector", "language"],
     )
-    trainer = Trainer(
-        accelerator="gpu",
-        devices=1,
-        precision="bf16-mixed",
-        max_steps=30,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        default_root_dir=tmp_path,
-    )
+    trainer = tiny_trainer(tmp_path, accelerator="gpu", precision="bf16-mixed", max_steps=30)
     data = TinyData(stage.processor, number=20, batch_size=20)
     trainer.fit(stage, data)
     last = float(trainer.callback_metrics["train/loss"])
