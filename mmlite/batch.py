@@ -21,12 +21,10 @@ class Counts:
     Attributes:
         tokens: Without padding.
         sequences: Examples.
-        supervised: Tokens that are learnt.
     """
 
     tokens: int
     sequences: int
-    supervised: int
 
 
 @dataclass
@@ -94,7 +92,7 @@ class Batch:
         """Return the batch with its counts, and the places of what is learnt and of images."""
         if self.counts is not None:
             return self
-        counts = Counts(self.num_tokens, self.num_sequences, self.num_supervised)
+        counts = Counts(self.num_tokens, self.num_sequences)
         is_learnt = torch.zeros_like(self.attention_mask)
         is_learnt[:, :-1] = self.labels[:, 1:] != IGNORE_INDEX
         images = None
@@ -119,8 +117,8 @@ class Batch:
     @property
     def num_supervised(self) -> int:
         """Number of tokens that are learnt."""
-        if self.counts is not None:
-            return self.counts.supervised
+        if self.supervised is not None:
+            return len(self.supervised)
         return int((self.labels[:, 1:] != IGNORE_INDEX).sum())
 
     @property

@@ -63,6 +63,11 @@ def pack(batch: Batch, sizes: Sequence[int], *, pad_id: int) -> Batch:
     )
 
 
+def padded_length(tokens: int, multiple: int) -> int:
+    """Return the length of a row of so many tokens that is padded to a multiple."""
+    return -(-tokens // multiple) * multiple
+
+
 def pad_to(batch: Batch, multiple: int, *, pad_id: int) -> Batch:
     """Pad the rows of a batch until their length is a multiple of so many tokens.
 
@@ -72,7 +77,8 @@ def pad_to(batch: Batch, multiple: int, *, pad_id: int) -> Batch:
             reach.
         pad_id: Id of the token that fills rows up; must not be the image token.
     """
-    more = -batch.input_ids.shape[1] % multiple
+    length = batch.input_ids.shape[1]
+    more = padded_length(length, multiple) - length
     if not more:
         return batch
     assert not batch.pads_left, "batches that are learnt from are padded behind"

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from tiny import png, tiny_language, tiny_processor, tiny_projector, tiny_vision
+from tiny import png, tiny_language, tiny_language_of, tiny_processor, tiny_projector, tiny_vision
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from mmlite.batch import IGNORE_INDEX
 from mmlite.losses import token_loss
-from mmlite.models import NewLanguageModel, VisionLanguageModel
+from mmlite.models import VisionLanguageModel
 from mmlite.packing import pack, pad_to
 from mmlite.processor import Encoded, Processor
 from mmlite.records import ImageRef, Turn
@@ -41,20 +41,7 @@ def tiny_model(processor: Processor, language=tiny_language) -> VisionLanguageMo
 
 
 def other_language(model_type: str, attention: str = "sdpa", **more):
-    def build(vocabulary_size: int) -> NewLanguageModel:
-        config = {
-            "hidden_size": 16,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
-            "num_key_value_heads": 1,
-            "intermediate_size": 32,
-            "head_dim": 8,
-            "initializer_range": 0.2,
-            **more,
-        }
-        return NewLanguageModel(vocabulary_size, model_type, config, attention)
-
-    return build
+    return lambda size: tiny_language_of(model_type, size, attention, **more)
 
 
 def losses(model: VisionLanguageModel, batch) -> torch.Tensor:

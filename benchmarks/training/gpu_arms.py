@@ -176,11 +176,11 @@ ATTEMPTS = (Attempt(), Attempt(share=2), Attempt(share=2, checkpointing=True))
 
 
 def attempts_of(arm: Arm, limits: Limits) -> tuple[Attempt, ...]:
-    """Return what is tried of an arm, without what did not fit into an H200's 141 GB.
+    """Return what is tried of an arm, without what an H200's 141 GB do not hold.
 
-    Of 16,384 tokens, 24,000 with padding, transformers' logits, their copies in float32 and their
-    gradients did not; in full tuning of 1.7B half as many took 109 GB, and more than a half of that
-    grows with the tokens.
+    Extractions of 16,384 tokens, 24,000 with padding, did not fit with transformers: logits, their
+    copies in float32 and their gradients. In full tuning of 1.7B half as many took 109 GB, and more
+    than a half of that grows with the tokens, so that a whole batch was not tried.
     """
     if arm.stage == DECODING:
         return ATTEMPTS[:1]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import TypeVar
 
+from mmlite.packing import padded_length
 from mmlite.processor import Encoded
 
 Item = TypeVar("Item")
@@ -74,7 +75,7 @@ class BatchBudget:
         batch: list[Item] = []
         for item in items:
             # Sorted, so this row is the longest; one process's share is padded to it.
-            padded = -(-length(item) // self.pad_multiple) * self.pad_multiple
+            padded = padded_length(length(item), self.pad_multiple)
             tokens = padded * -(-(len(batch) + 1) // processes)
             limit = self.max_batch_tokens
             full = len(batch) == self.batch_size * processes

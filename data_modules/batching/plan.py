@@ -201,7 +201,8 @@ class BatchPlan:
         if self.shuffle_seed is not None:
             rng = random.Random(f"{self.shuffle_seed} {epoch} {start}")
         if self.budget.pack_tokens is not None:
-            return (yield from self._packed_window(places, left, start, rng))
+            capacity = self.budget.pack_tokens
+            return (yield from self._packed_window(places, left, start, rng, capacity))
         step = self.budget.batch_size * self.processes * self.budget.window_batches
         stop = min(start + step, len(places))
         items = list(left)
@@ -221,9 +222,14 @@ class BatchPlan:
         return _Window([[[item] for item in batch] for batch in batches], stop, waiting)
 
     def _packed_window(
-        self, places: Places, left: Sequence[Item], start: int, rng: random.Random | None
+        self,
+        places: Places,
+        left: Sequence[Item],
+        start: int,
+        rng: random.Random | None,
+        capacity: int,
     ) -> Generator[None, None, _Window]:
-        capacity, size = self.budget.pack_tokens or 0, self.budget.batch_size * self.processes
+        size = self.budget.batch_size * self.processes
         items, stop = list(left), start
         # An example longer than a row makes one: more of it would end a window of too few rows.
         tokens = sum(min(_length(item), capacity) for item in items)

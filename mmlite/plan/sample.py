@@ -10,7 +10,7 @@ from lightning import LightningDataModule
 from PIL import Image
 
 from mmlite.batch import Batch
-from mmlite.packing import pack, pad_to
+from mmlite.packing import pack, pad_to, padded_length
 from mmlite.processor import Processor
 from mmlite.records import IMAGE_PLACEHOLDER, ImageRef, Turn
 
@@ -128,8 +128,7 @@ def assumed_sample(
     row = processor.encode(turns, images)
     rows, multiple = int(budget.get("batch_size") or 1), int(budget.get("pad_multiple") or 1)
     if limit := budget.get("max_batch_tokens"):
-        padded = -(-len(row.input_ids) // multiple) * multiple
-        rows = max(1, min(rows, int(limit) // padded))
+        rows = max(1, min(rows, int(limit) // padded_length(len(row.input_ids), multiple)))
     capacity = budget.get("pack_tokens")
     in_row = max(1, int(capacity) // len(row.input_ids)) if capacity else 1
     sizes, rows = [in_row] * rows, in_row * rows

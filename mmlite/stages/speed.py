@@ -77,6 +77,8 @@ class Speed:
         Args:
             parts: By name; changed in place.
         """
-        for name, part in parts.items() if self.compile else ():
+        if not self.compile:
+            return
+        for name, part in parts.items():
             is_vision = name == "vision"  # no two batches have as many tiles
             compile_blocks(part, dynamic=is_vision or self.compile_dynamic)

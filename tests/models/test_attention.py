@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from tiny import tiny_language_of
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 
-from mmlite.models import NewLanguageModel
 from mmlite.models.attention import BLOCK_TOKENS, packed_mask
 
 LENGTHS = [
@@ -80,7 +80,7 @@ def test_a_packed_mask_is_that_of_every_pair_of_tokens(rows):
     ],
 )
 def test_only_models_whose_blocks_see_alike_are_given_the_mask(model_type, more, is_taken):
-    language = small_language(20, model_type, "flex_attention", **more)
+    language = tiny_language_of(model_type, 20, "flex_attention", **more)
     given = []
 
     def attend(**arguments):
@@ -91,16 +91,3 @@ def test_only_models_whose_blocks_see_alike_are_given_the_mask(model_type, more,
     with torch.no_grad(), pytest.raises(InterruptedError):
         language(torch.zeros(1, 8, language.dim), None, positions_of([(5, 3)]))
     assert isinstance(given[0], BlockMask) == is_taken
-
-
-def small_language(size: int, model_type: str, attention: str, **more) -> NewLanguageModel:
-    config = {
-        "hidden_size": 16,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 1,
-        "intermediate_size": 32,
-        "head_dim": 8,
-        **more,
-    }
-    return NewLanguageModel(size, model_type, config, attention)
