@@ -64,21 +64,23 @@ def tiny_language(vocabulary_size: int) -> NewLanguageModel:
     return NewLanguageModel(vocabulary_size, "qwen3", config)
 
 
+SIZES: dict[str, Any] = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "intermediate_size": 32,
+    "head_dim": 8,
+    "initializer_range": 0.2,
+}
+"""Of a language model of any architecture, whose heads share their keys and values."""
+
+
 def tiny_language_of(
     model_type: str, vocabulary_size: int, attention: str = "sdpa", **more: Any
 ) -> NewLanguageModel:
-    """A language model of any architecture, whose heads share their keys and values."""
-    config = {
-        "hidden_size": 16,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 1,
-        "intermediate_size": 32,
-        "head_dim": 8,
-        "initializer_range": 0.2,
-        **more,
-    }
-    return NewLanguageModel(vocabulary_size, model_type, config, attention)
+    """A language model of any architecture."""
+    return NewLanguageModel(vocabulary_size, model_type, {**SIZES, **more}, attention)
 
 
 def tiny_vision() -> TimmVision:

@@ -5,21 +5,12 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import tiny_processor
+from tiny import SIZES, tiny_processor
 from torch.nn import functional
 
 from mmlite.models import NewLanguageModel, VisionLanguageModel
 from mmlite.records import Turn
 
-SIZES: dict[str, Any] = {
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-    "intermediate_size": 32,
-    "head_dim": 8,
-    "initializer_range": 0.2,
-}
 MODELS: list[tuple[str, dict[str, Any]]] = [
     ("qwen3", {}),
     ("llama", {}),
