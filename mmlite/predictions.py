@@ -22,22 +22,28 @@ def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
         part.unlink(missing_ok=True)
 
 
-def read_predictions(path: Path) -> list[Prediction]:
+def read_predictions(path: Path, most: int | None = None) -> list[Prediction]:
     """Read predictions.
+
+    Args:
+        path: The file.
+        most: Read no more than the first so many; None reads all.
 
     Raises:
         ValueError: If a line is no prediction; the message names file and line.
     """
     predictions = []
     # Only "\n" ends a line: what a model wrote may hold characters that `splitlines` splits at.
-    lines = path.read_text(encoding="utf-8").split("\n")
-    for number, line in enumerate(lines, start=1):
-        if not line:
-            continue
-        try:
-            predictions.append(Prediction.from_json(json.loads(line)))
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"{path} line {number}: is no prediction ({error}); make the file again"
-            ) from error
+    with path.open(encoding="utf-8", newline="\n") as lines:
+        for number, line in enumerate(lines, start=1):
+            if most is not None and len(predictions) >= most:
+                break
+            if not line.strip():
+                continue
+            try:
+                predictions.append(Prediction.from_json(json.loads(line)))
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(
+                    f"{path} line {number}: is no prediction ({error}); make the file again"
+                ) from error
     return predictions

@@ -32,7 +32,7 @@ def gallery(study: StudySpec, out: Path, examples: Sequence[Example]) -> list[di
     by_id = {example.id: example for example in examples}
     shown = [study.sizes[-1], study.sizes[0]] if len(study.sizes) > 1 else study.sizes
     chosen = []
-    everything = [p for p in _predictions(out) if p.seed == study.seeds[0]]
+    everything = list(_predictions(out, study.seeds[0], shown))
     for size in shown:
         of_size = [p for p in everything if {p.perceiver_size, p.reasoner_size} == {size}]
         system = next((s for s in SYSTEMS if any(p.system == s for p in of_size)), None)
@@ -45,9 +45,12 @@ def gallery(study: StudySpec, out: Path, examples: Sequence[Example]) -> list[di
     return chosen
 
 
-def _predictions(out: Path) -> Iterable[Prediction]:
+def _predictions(out: Path, seed: int, sizes: Sequence[str]) -> Iterable[Prediction]:
+    """Yield what reasoners of some sizes answered with a seed."""
     for path in sorted((out / "predictions").glob("*.jsonl")):
-        yield from read_predictions(path)
+        # One job wrote a file, with one seed and one reasoner: the first tells of them all.
+        if any(p.seed == seed and p.reasoner_size in sizes for p in read_predictions(path, most=1)):
+            yield from read_predictions(path)
 
 
 def _entry(prediction: Prediction, example: Example) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Predictions in the format of a corpus's official scorer, beside those of the study."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mmlite.predictions import read_predictions
@@ -21,15 +22,22 @@ def write_official_files(out: Path) -> list[Path]:
     """
     systems: dict[str, list[Prediction]] = {}
     for path in sorted((out / "predictions").glob("*.jsonl")):
+        # One job wrote a file, about scenes of one kind: the first tells of them all.
+        if not any(_writer(first) for first in read_predictions(path, most=1)):
+            continue
         for prediction in read_predictions(path):
             systems.setdefault(_name(prediction), []).append(prediction)
     written = []
     for name, predictions in systems.items():
-        kind = kind_of(predictions[0].scene)
-        if kind is not None and kind.write_official is not None:
+        if (write := _writer(predictions[0])) is not None:
             written.append(out / OFFICIAL / f"{name}.csv")
-            kind.write_official(written[-1], predictions)
+            write(written[-1], predictions)
     return written
+
+
+def _writer(prediction: Prediction) -> Callable[[Path, Sequence[Prediction]], None] | None:
+    kind = kind_of(prediction.scene)
+    return None if kind is None else kind.write_official
 
 
 def _name(prediction: Prediction) -> str:

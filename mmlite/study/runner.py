@@ -117,12 +117,16 @@ def _scheduled(
     left = _by_priority(study, waiting)
     open_names = {job.name for job in waiting}
     running: dict[Future[None], Job] = {}
+    is_loading = False
     while left or running:
         ready = [job for job in left if not open_names & set(job.after)]
         for job in ready[: study.workers - len(running)]:
             left.remove(job)
             running[pool.submit(workers.do_job, job, study, out)] = job
             view.start(job.name)
+        if not left and len(running) < study.workers and not is_loading:
+            is_loading = True
+            pool.submit(workers.load_summary)
         done, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
         view.tell(pool.reports)
         for future in done:

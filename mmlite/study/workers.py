@@ -57,6 +57,15 @@ def load() -> None:
         import mmlite.study.work  # noqa: F401
 
 
+def load_summary() -> None:
+    """Import what the report needs, in a worker that has nothing else to do."""
+    import matplotlib.backends.backend_agg  # noqa: F401
+    import scipy.stats  # noqa: F401
+    import torch.utils.tensorboard  # noqa: F401
+
+    import mmlite.study.summary  # noqa: F401
+
+
 def do_job(job: Job, study: StudySpec, out: Path) -> None:
     """Do one job, in a worker."""
     from mmlite.study.work import do
