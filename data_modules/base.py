@@ -100,13 +100,15 @@ class ExampleData(LightningDataModule, ABC):
             turns += [Turn("user", images + user), Turn("assistant", answer, trained=True)]
         return replace(first, turns=tuple(turns), task=task)
 
-    def share_rows(self, key: str) -> None:
-        """Share encoded training rows with runs of this process that have the same data.
+    def share_rows(self, key: str, folder: Path | None = None) -> None:
+        """Share encoded training rows with runs that have the same data.
 
         Args:
             key: Hash of everything that decides the rows: sources, seed, prompts, processor.
+            folder: Where processes leave their rows for each other; None shares them with runs of
+                this process alone.
         """
-        self.kept = rows_kept_for(key)
+        self.kept = rows_kept_for(key, folder)
 
     def train_dataloader(self) -> PlannedLoader:
         if not self.train:

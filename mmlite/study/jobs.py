@@ -34,6 +34,9 @@ PREDICTIONS = "predictions"
 SET_ASIDE = "predictions_set_aside"
 """Folder of files of predictions that a study of fewer sizes or seeds must not mix in."""
 
+ROWS = "shared_rows"
+"""Folder of encoded training rows that workers leave for each other while a study runs."""
+
 WEIGHTS = "weights.safetensors"
 """What a finished run leaves; the name of `mmlite.stages.weights`, which needs PyTorch."""
 

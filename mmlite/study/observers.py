@@ -30,15 +30,22 @@ class StepReport(Callback):
 
 
 class SharedRows(Callback):
-    """Let runs of one process share encoded training rows where their data are the same."""
+    """Let runs share encoded training rows where their data are the same.
+
+    Args:
+        folder: Where processes leave rows for each other; None: they do not.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Tell the data module what decides its rows, which the run has just recorded."""
         data = getattr(trainer, "datamodule", None)
-        share: Callable[[str], None] | None = getattr(data, "share_rows", None)
+        share: Callable[[str, Path | None], None] | None = getattr(data, "share_rows", None)
         if share is not None:
             config = yaml.safe_load((Path(trainer.default_root_dir) / CONFIG_FILE).read_text())
-            share(content_key(config["processor"], config["data"]))
+            share(content_key(config["processor"], config["data"]), self.folder)
 
 
 def report_part(

@@ -2,6 +2,7 @@
 
 import fcntl
 import logging
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -14,6 +15,7 @@ from mmlite.study import workers
 from mmlite.study.interrupts import interruptible
 from mmlite.study.jobs import (
     PREDICTIONS,
+    ROWS,
     SET_ASIDE,
     Job,
     is_done,
@@ -62,7 +64,7 @@ def run_study(study: StudySpec, out: Path, pool: Pool, *, command: str = "") -> 
         _forget_predictions(jobs, waiting, out)
         report = out / "report.html"
         if waiting or not is_reported(study, jobs, out):
-            with View(jobs, waiting) as view, interruptible() as check:
+            with _rows_forgotten(out), View(jobs, waiting) as view, interruptible() as check:
                 for _ in _scheduled(study, out, waiting, pool, view):
                     check()
                 about = {"command": command, "seconds": time.monotonic() - started}
@@ -85,6 +87,19 @@ def _only_one(out: Path) -> Iterator[None]:
                 "its own; wait for the other one, or give another --out"
             ) from error
         yield
+
+
+@contextmanager
+def _rows_forgotten(out: Path) -> Iterator[None]:
+    """Remove the rows that workers share afterwards, and before those of a study that was killed.
+
+    Whatever they are made of may change until the study goes on.
+    """
+    shutil.rmtree(out / ROWS, ignore_errors=True)
+    try:
+        yield
+    finally:
+        shutil.rmtree(out / ROWS, ignore_errors=True)
 
 
 def _bring_back_predictions(jobs: Sequence[Job], out: Path) -> None:

@@ -4,16 +4,14 @@ The key is made of the weights, the encoded prompt, the images' content and the 
 An edited image, prompt, weight or setting makes another key, so nothing stale is ever returned.
 """
 
-import json
 import logging
-import os
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from torch import nn
 
+from mmlite.appended import AppendedLines
 from mmlite.generation import Decoding, Generation, Request
 from mmlite.records import content_key
 
@@ -60,10 +58,8 @@ class PerceptionStore:
     """
 
     def __init__(self, folder: str | Path | None = None) -> None:
-        self.folder = None if folder is None else Path(folder)
         self._texts: dict[str, str] = {}
-        self._read_bytes: dict[Path, int] = {}
-        self._mine = f"{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
+        self._lines = None if folder is None else AppendedLines(folder)
         self.refresh()
 
     def __len__(self) -> int:
@@ -77,46 +73,26 @@ class PerceptionStore:
         """Keep texts; those on their way to disk stay there when the process is killed."""
         new = {key: text for key, text in texts.items() if self._texts.get(key) != text}
         self._texts |= new
-        if self.folder is None or not new:
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        lines = "".join(json.dumps([key, text]) + "\n" for key, text in new.items())
-        with (self.folder / self._mine).open("ab") as file:
-            file.write(lines.encode("ascii"))
+        if self._lines is not None and new:
+            self._lines.append([key, text] for key, text in new.items())
 
     def refresh(self) -> None:
         """Read what other processes have written since."""
-        for path in sorted(self.folder.glob("*.jsonl")) if self.folder else ():
-            if path.name != self._mine and path.stat().st_size > self._read_bytes.get(path, 0):
-                self._read(path)
-
-    def _read(self, path: Path) -> None:
-        start = self._read_bytes.get(path, 0)
-        with path.open("rb") as file:
-            file.seek(start)
-            added = file.read()
-        # What follows the last line end is still being written, or torn for ever.
-        whole = added[: added.rfind(b"\n") + 1]
-        self._read_bytes[path] = start + len(whole)
-        entries = [_read_line(line) for line in whole.split(b"\n") if line]
-        self._texts |= dict(entry for entry in entries if entry is not None)
-        if unreadable := entries.count(None):
-            _log.warning(
-                "%s: passing over %d unreadable lines; their texts will be made again",
-                path,
-                unreadable,
-            )
+        for path, entries in self._lines.read_new() if self._lines else ():
+            pairs = [entry for entry in entries if _is_pair(entry)]
+            self._texts |= dict(pairs)
+            if unreadable := len(entries) - len(pairs):
+                _log.warning(
+                    "%s: passing over %d unreadable lines; their texts will be made again",
+                    path,
+                    unreadable,
+                )
 
 
-def _read_line(line: bytes) -> tuple[str, str] | None:
-    try:
-        entry = json.loads(line)
-    except ValueError:
-        return None
-    is_pair = isinstance(entry, list) and len(entry) == 2
-    if not is_pair or not all(isinstance(part, str) for part in entry):
-        return None
-    return entry[0], entry[1]
+def _is_pair(entry: Any) -> bool:
+    return (
+        isinstance(entry, list) and len(entry) == 2 and all(isinstance(part, str) for part in entry)
+    )
 
 
 class StoredEngine:

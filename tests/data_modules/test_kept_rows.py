@@ -6,13 +6,17 @@ import pytest
 from lightning import Callback
 from tiny import tiny_examples, tiny_stage, tiny_trainer
 
-from data_modules import Mixed, TextData
+from data_modules import Mixed, TextData, kept_rows
 from data_modules.bad_rows import BadRows
 from data_modules.batching import BatchBudget
 from data_modules.kept_rows import KeptRows, rows_kept_for
 from data_modules.sources import Source
 from mmlite.errors import RowError
-from mmlite.records import Example, Turn
+from mmlite.layout import Layout
+from mmlite.processor import Encoded
+from mmlite.records import Example, ImageRef, Turn
+
+LAYOUTS = (Layout(3, 1, 2, height=3, width=6, out_height=3, out_width=6),)
 
 
 def texts(number: int) -> list[Example]:
@@ -102,6 +106,44 @@ def test_rows_are_kept_while_there_is_room():
         kept.put((0, number), row)
         kept.put((0, number), row)  # once more takes no room
     assert [kept.get((0, number)) for number in range(3)] == [rows[0], rows[1], None]
+
+
+def test_processes_leave_their_rows_for_each_other(tmp_path, monkeypatch):
+    monkeypatch.setattr(kept_rows, "ROWS_AT_A_TIME", 2)
+    image = ImageRef(scene={"objects": [["star", "red", "large", None, "top left"]], "seed": 1})
+    rows = [
+        Encoded((1, 2, number), (-100, 2, number), (image,), name=f"row {number}", layouts=LAYOUTS)
+        for number in range(4)
+    ]
+    with_example = replace(rows[3], example=texts(1)[0])
+    first, second = (KeptRows(folder=tmp_path) for _ in range(2))
+    for number, row in enumerate((*rows[:3], with_example)):
+        first.put((0, number), row)
+    assert [second.get((0, number)) for number in range(4)] == [rows[0], rows[1], None, None]
+    second.put((1, 0), rows[2])
+    second.put((1, 1), rows[3])
+    assert first.get((1, 1)) == rows[3]
+    assert first.get((0, 3)) == with_example
+
+
+def test_a_torn_line_of_a_killed_process_is_no_row(tmp_path, monkeypatch):
+    monkeypatch.setattr(kept_rows, "ROWS_AT_A_TIME", 1)
+    row = Encoded((1, 2), (-100, 2), ())
+    first, second = (KeptRows(folder=tmp_path) for _ in range(2))
+    first.put((0, 0), row)
+    (file,) = tmp_path.glob("*.jsonl")
+    file.write_bytes(file.read_bytes() + b"[[0, 1], [1, 2\n[[0, 2], [1")
+    assert [second.get((0, number)) for number in range(3)] == [row, None, None]
+
+
+def test_rows_that_cannot_be_left_for_others_are_kept(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(kept_rows, "ROWS_AT_A_TIME", 1)
+    (tmp_path / "file").write_text("")
+    kept, row = KeptRows(folder=tmp_path / "file" / "rows"), Encoded((1, 2), (-100, 2), ())
+    for number in range(2):
+        kept.put((0, number), row)
+    assert kept.get((0, 1)) == row
+    assert caplog.text.count("shared no more") == 1
 
 
 def test_bytes_of_images_are_not_kept():

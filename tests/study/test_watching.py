@@ -18,11 +18,12 @@ CONFIG: dict[str, Any] = {
 def key_of(folder: Path, **changed: Any) -> str:
     """What a run with such a configuration tells its data module."""
     (folder / "config.yaml").write_text(yaml.safe_dump({**CONFIG, **changed}))
-    told: list[str] = []
-    data = SimpleNamespace(share_rows=told.append)
+    told: list[tuple[str, Path | None]] = []
+    data = SimpleNamespace(share_rows=lambda *given: told.append(given))
     trainer: Any = SimpleNamespace(datamodule=data, default_root_dir=str(folder))
-    SharedRows().setup(trainer, None, "fit")  # type: ignore[arg-type]
-    (key,) = told
+    SharedRows(folder / "rows").setup(trainer, None, "fit")  # type: ignore[arg-type]
+    ((key, rows),) = told
+    assert rows == folder / "rows"
     return key
 
 
