@@ -10,7 +10,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from mmlite.config.explain import Known, explain
 from mmlite.config.near import near_file
 from mmlite.config.problem import ArgumentProblem
-from mmlite.study.jobs import Job, is_done, plan
+from mmlite.study.jobs import is_done, plan
 from mmlite.study.spec import StudySpec, seed_problem
 from mmlite.training.board import tensorboard_command
 
@@ -43,15 +43,14 @@ def run(arguments: Sequence[str]) -> None:
     study = _read(given.file, given.seeds, given.workers)
     out = Path(given.out or Path("runs") / study.name)
     from mmlite.study.pool import open_pool
+    from mmlite.study.preflight import check_study
     from mmlite.study.runner import run_study
 
-    jobs = plan(replace(study, seeds=study.seeds[:1]), out.resolve())
-    left = [job for job in jobs if job.action == "train" and not is_done(job, out)]
+    left = [job for job in plan(study, out.resolve()) if not is_done(job, out)]
     with open_pool(study.workers) as pool:
         if left:
-            pool.begin()  # what follows loads PyTorch here, and the workers do at the same time
-        _check_evaluation(study)
-        _check_runs(study, left, out)
+            _log.info("Study %s: reading its files ...", study.name)
+            check_study(study, left, out, pool)
         report = run_study(study, out, pool, command=" ".join(["mmlite", *arguments]))
     _log.info("Report:      %s", report)
     _log.info("  open it:   python3 -m webbrowser %s", report.resolve().as_uri())
@@ -79,58 +78,3 @@ def _read(file: str, seeds: list[int] | None, workers: int | None) -> StudySpec:
             raise ArgumentProblem(f"--workers: got {workers}, allowed: 1 or more")
         study = replace(study, workers=workers)
     return study
-
-
-def _check_evaluation(study: StudySpec) -> None:
-    """Build what asks and who is asked, so that a mistake stops before any training.
-
-    Raises:
-        ArgumentProblem: If something is wrong.
-    """
-    from mmlite.prompts import load_prompts
-    from mmlite.study.sources import build_model, build_source
-
-    try:
-        for seed in study.seeds:
-            build_source(study.evaluation.source, seed)
-        for name, model in study.evaluation.models.items():
-            build_model(model, name)
-        load_prompts(study.evaluation.prompts)
-    except ValueError as error:
-        raise ArgumentProblem(f"study {study.path}: {error}") from error
-
-
-def _check_runs(study: StudySpec, left: Sequence[Job], out: Path) -> None:
-    """Read every file of the runs that are left to do, so that a typo stops before any training.
-
-    Each run is read whole once, and each file of a size once: the same run for another size is not
-    read again and again. A key that one run allows a size's file and another does not stops the
-    other when its turn comes.
-
-    Args:
-        study: The study.
-        left: Its jobs that train, of one seed.
-        out: Its folder.
-
-    Raises:
-        ArgumentProblem: If a key or a value is wrong; the message names the run.
-    """
-    if not left:
-        return
-    from mmlite.study.work import run_arguments
-    from mmlite.training.command import check_arguments, training_parsers
-
-    fit = training_parsers()["fit"]
-    read: set[str] = set()
-    names: set[str] = set()
-    for job in left:
-        run, files = job.name.removesuffix(f"-{job.size}"), job.arguments["config"]
-        if run in names and read.issuperset(files):
-            continue
-        names.add(run)
-        read.update(files)
-        try:
-            check_arguments(fit, run_arguments(job, out)[1:])
-        except ArgumentProblem as error:
-            name = job.name.partition("/")[2]
-            raise ArgumentProblem(f"study {study.path.name}: {name}: {error}") from error

@@ -37,11 +37,6 @@ class Pool:
     reports: "Queue[Progress]"
     size: int
 
-    def begin(self) -> None:
-        """Start the processes, which load what they need while this one does something else."""
-        for _ in range(self.size):  # each starts one, as long as none is idle
-            self.submit(workers.load)
-
     def submit(self, work: Callable[..., Made], *given: Any) -> "Future[Made]":
         """Give work to a worker; where a process has ended unasked, the future says so."""
         try:

@@ -1,7 +1,7 @@
 """Worker processes: how they start, tell how far they are, and end when the study is killed.
 
 Nothing heavy is imported here, for the study's own process imports it too; a worker loads PyTorch
-with `load` or its first job.
+with `check` or its first job.
 """
 
 import logging
@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,12 +50,27 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def load() -> None:
-    """Import what jobs need, in a worker, so that the first job need not wait for it."""
+def check(study: StudySpec, jobs: Sequence[Job], out: Path, has_evaluation: bool) -> None:
+    """Import what jobs need, in a worker, and read the files of some of them.
+
+    Args:
+        study: The study.
+        jobs: Those that train whose files are read.
+        out: The study's folder.
+        has_evaluation: Whether what the evaluation names is checked too.
+
+    Raises:
+        ArgumentProblem: If something is wrong in them.
+    """
     from mmlite.training.imports import imported_for_good
 
     with imported_for_good():
         import mmlite.study.work  # noqa: F401
+    from mmlite.study.preflight import check_evaluation, check_runs
+
+    if has_evaluation:
+        check_evaluation(study)
+    check_runs(study, jobs, out)
 
 
 def load_summary() -> None:

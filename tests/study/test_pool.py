@@ -13,12 +13,13 @@ def processes(pool) -> list[int]:
     return list(pool.executor._processes)
 
 
-def test_all_workers_start_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_piece_of_work_starts_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "GLIBC_TUNABLES"):
         monkeypatch.setenv(name, os.environ.get(name, ""))  # put back afterwards
     with open_pool(3) as pool:
         assert not processes(pool)
-        pool.begin()
+        for _ in range(pool.size):
+            pool.submit(time.sleep, 0.1)
         assert len(processes(pool)) == 3
         assert pool.submit(os.getpid).result() in processes(pool)
         for number in processes(pool):
