@@ -34,6 +34,8 @@ class FeatureCache:
         self._memory: dict[str, dict[str, Tensor]] = {}
         self._pending: dict[str, Tensor] = {}
         self._read: set[Path] = set()
+        self._looked_at: int | None = None
+        """When the folder had last changed as it was looked through, in ns."""
 
     @property
     def is_open(self) -> bool:
@@ -52,11 +54,9 @@ class FeatureCache:
         self.flush()
         self._fingerprint = fingerprint
         self._check_place()
-        known = self._memory.setdefault(fingerprint, {})
-        for path in sorted(self._place().glob("*.safetensors")) if self.folder else ():
-            if path not in self._read:
-                known.update(_read_shard(path))
-                self._read.add(path)
+        self._memory.setdefault(fingerprint, {})
+        self._looked_at = None
+        self._read_others()
 
     def close(self) -> None:
         """Write what is pending; nothing is read or written until `open` is called again."""
@@ -64,10 +64,16 @@ class FeatureCache:
         self._fingerprint = None
 
     def get(self, key: str) -> Tensor | None:
-        """Return the features of a tile (patch, vision_dim), or None."""
+        """Return the features of a tile (patch, vision_dim), or None.
+
+        What other processes have written meanwhile is found too.
+        """
         if self._fingerprint is None:
             return None
-        return self._memory[self._fingerprint].get(key)
+        known = self._memory[self._fingerprint]
+        if key not in known:
+            self._read_others()
+        return known.get(key)
 
     def put(self, keys: tuple[str, ...], features: Tensor) -> None:
         """Keep the features of tiles.
@@ -103,6 +109,21 @@ class FeatureCache:
         os.replace(temporary, place / name)
         self._read.add(place / name)
         self._pending.clear()
+
+    def _read_others(self) -> None:
+        """Read the files that have come since the folder was last looked through."""
+        if self.folder is None:
+            return
+        changed = self._place().stat().st_mtime_ns
+        if changed == self._looked_at:
+            return
+        self._looked_at = changed
+        known = self._memory[str(self._fingerprint)]
+        for path in sorted(self._place().glob("*.safetensors")):
+            if path not in self._read:
+                self._read.add(path)
+                for key, tile in _read_shard(path).items():
+                    known.setdefault(key, tile)
 
     def _check_place(self) -> None:
         if self.folder is None:

@@ -87,6 +87,16 @@ def test_files_are_read_by_the_next_run(tmp_path):
     assert len(list(tmp_path.rglob("*.safetensors"))) == 1  # nothing new, nothing written
 
 
+def test_what_another_process_writes_is_found_meanwhile_and_replaces_nothing(tmp_path):
+    first, second = opened(tmp_path), opened(tmp_path)
+    second.put(("a",), tiles(1))
+    first.put(("a", "b"), tiles(3, 2))
+    assert second.get("b") is None
+    first.flush()
+    assert torch.equal(second.get("b"), tiles(2)[0])
+    assert torch.equal(second.get("a"), tiles(1)[0])
+
+
 def test_a_full_shard_is_written_without_being_asked(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "SHARD_TILES", 2)
     cache = opened(tmp_path)

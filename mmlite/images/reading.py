@@ -19,6 +19,9 @@ from mmlite.records import ImageRef, content_key
 MAX_IMAGE_PIXELS = 64_000_000
 """Largest image that is opened; a larger one may be a decompression bomb."""
 
+KEPT_DRAWING_BYTES = 140_000_000
+"""Drawn pictures of the micro-world that a process keeps: 12,000 of 60 x 60 pixels take 130 MB."""
+
 # Pillow tells of broken PNG chunks with SyntaxError.
 _UNREADABLE = (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError)
 
@@ -53,9 +56,34 @@ def open_image(ref: ImageRef) -> np.ndarray:
         ValueError: If the file is missing, no image, broken, or too large.
     """
     if ref.scene is not None:
-        return render(Picture.from_json(ref.scene))
+        return _drawings.draw(Picture.from_json(ref.scene))
     with _opened(ref, io.BytesIO(_bytes_of(ref))) as image:
         return np.asarray(_in_eight_bits(image).convert("RGB"))
+
+
+class _Drawings:
+    """Pictures of the micro-world as they were drawn; the first ones are kept, others not.
+
+    Args:
+        room: Most bytes in all pictures together.
+    """
+
+    def __init__(self, room: int) -> None:
+        self._kept: dict[Picture, np.ndarray] = {}
+        self._room = room
+
+    def draw(self, picture: Picture) -> np.ndarray:
+        """Draw a picture, or return it as it was drawn before; nobody may write to it."""
+        if (drawing := self._kept.get(picture)) is None:
+            drawing = render(picture)
+            drawing.setflags(write=False)
+            if drawing.nbytes <= self._room:
+                self._room -= drawing.nbytes
+                self._kept[picture] = drawing
+        return drawing
+
+
+_drawings = _Drawings(KEPT_DRAWING_BYTES)
 
 
 def _in_eight_bits(image: Image.Image) -> Image.Image:

@@ -1,6 +1,8 @@
 """Images: read safely, cut into tiles."""
 
 import io
+import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from tiny import png
 
 from mmlite.errors import RowError
 from mmlite.images import ImageTransform, image_key, open_image, reading, resolve_inside
+from mmlite.microworld import Picture, WorldConfig, draw_scene, render
 from mmlite.records import ImageRef
 
 
@@ -163,3 +166,16 @@ def test_an_edited_image_or_transform_has_another_key(tmp_path):
 def test_bytes_that_are_no_image_show_no_object_of_python():
     with pytest.raises(RowError, match=r"3 bytes of data: cannot be read \(no image\); replace"):
         open_image(ImageRef(data=b"abc"))
+
+
+def test_pictures_are_drawn_once_while_there_is_room(monkeypatch):
+    picture = Picture(draw_scene(random.Random(0), WorldConfig()), 1, WorldConfig())
+    others = [replace(picture, seed=seed) for seed in (2, 3)]
+    drawings = reading._Drawings(room=2 * render(picture).nbytes)
+    shown = [drawings.draw(other) for other in (picture, *others)]
+    for drawing, drawn in zip(shown, (picture, *others), strict=True):
+        np.testing.assert_array_equal(drawing, render(drawn))
+        with pytest.raises(ValueError, match="read-only"):
+            drawing[0, 0, 0] = 1
+    assert drawings.draw(picture) is shown[0]
+    assert drawings.draw(others[1]) is not shown[2]
