@@ -13,7 +13,6 @@ from callbacks.totals import write_json
 from mmlite.batch import Batch
 from mmlite.parallel import rank
 from mmlite.stages import Stage
-from mmlite.stages.written import is_written
 
 THROUGHPUT_FILE = "throughput.json"
 """Name of the file in a run's folder."""
@@ -87,7 +86,7 @@ class Throughput(Callback):
         if trainer.global_step - self._first_step > self.warmup_steps:
             self.warm.add(step)
             self._window.add(step)
-            if is_step and is_written(trainer, trainer.global_step):
+            if is_step and _is_logged(trainer):
                 self._log(trainer, pl_module)
         self._end = time.perf_counter()
 
@@ -127,3 +126,8 @@ class Throughput(Callback):
         named = {f"throughput/{name}": value for name, value in values.items()}
         for logger in trainer.loggers:
             logger.log_metrics(named, step=trainer.global_step)
+
+
+def _is_logged(trainer: Trainer) -> bool:
+    every = trainer.log_every_n_steps  # pyright: ignore[reportAttributeAccessIssue]
+    return every > 0 and trainer.global_step % every == 0

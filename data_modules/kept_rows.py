@@ -26,7 +26,7 @@ MAX_IMAGES = 20_000
 """Images whose rows, of whichever set, share one record of them."""
 
 ROWS_AT_A_TIME = 100
-"""Rows that are written to the others' disk together."""
+"""Rows that are written for other processes together."""
 
 Place = tuple[int, int]
 """Number of a source in a mixture, and of a row in it."""
@@ -40,8 +40,9 @@ class KeptRows:
 
     Args:
         max_tokens: Most tokens in all rows together.
-        folder: Where processes that make the same rows leave them for each other; a row that
-            carries its Example is left for none. It must not outlive what rows are made of.
+        folder: Where processes that make the same rows leave them for each other, a hundred at a
+            time; not the last few, nor a row that carries its Example. It must not outlive what
+            rows are made of.
     """
 
     def __init__(self, max_tokens: int = MAX_TOKENS, folder: Path | None = None) -> None:
@@ -71,7 +72,10 @@ class KeptRows:
     def _keep(self, place: Place, row: Encoded) -> bool:
         size = len(row.input_ids)
         has_bytes = any(image.data is not None for image in row.images)
-        if has_bytes or place in self._rows or size > self._room:
+        if has_bytes or place in self._rows:
+            return False
+        if size > self._room:
+            self._room = 0  # so that what others have is no longer read either
             return False
         rest = replace(row, input_ids=(), labels=())
         self._rows[place] = (rest, array("i", row.input_ids), array("i", row.labels))
@@ -79,21 +83,29 @@ class KeptRows:
         return True
 
     def _read_others(self) -> None:
-        if self._others is None or self._room <= 0:
+        if self._others is None or not self._room:
             return
-        for _, entries in self._others.read_new():
-            for entry in entries:
+        try:
+            for _, entry in self._others.read_new():
                 if entry is not None:  # torn by a kill: made again
                     self._keep(*_from_json(entry))
+                if not self._room:
+                    return
+        except OSError as error:
+            self._leave_others(error)
 
     def _tell_others(self) -> None:
         told, self._told = self._told, []
+        assert self._others is not None, "rows are told where others are"
         try:
-            assert self._others is not None, "rows are told where others are"
             self._others.append(told)
-        except OSError as error:  # they save time, and nothing depends on them
-            _log.warning("Training rows are shared no more: %s", error)
-            self._others = None
+        except OSError as error:
+            self._leave_others(error)
+
+    def _leave_others(self, error: OSError) -> None:
+        """Share no more: it saves time, and nothing depends on it."""
+        _log.warning("Training rows are shared with other processes no more: %s", error)
+        self._others = None
 
 
 def _to_json(place: Place, row: Encoded) -> list[Any]:

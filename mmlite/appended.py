@@ -29,21 +29,20 @@ class AppendedLines:
         with (self.folder / self._mine).open("ab") as file:
             file.write(lines.encode("ascii"))
 
-    def read_new(self) -> Iterator[tuple[Path, list[Any]]]:
-        """Yield the files of others that have grown, each with the values that are new."""
+    def read_new(self) -> Iterator[tuple[Path, Any]]:
+        """Yield what others have appended since, each value with its file."""
         for path in sorted(self.folder.glob("*.jsonl")):
             if path.name != self._mine and path.stat().st_size > self._read_bytes.get(path, 0):
-                yield path, self._read(path)
+                yield from self._read(path)
 
-    def _read(self, path: Path) -> list[Any]:
-        start = self._read_bytes.get(path, 0)
+    def _read(self, path: Path) -> Iterator[tuple[Path, Any]]:
         with path.open("rb") as file:
-            file.seek(start)
-            added = file.read()
-        # What follows the last line end is still being written, or torn for ever.
-        whole = added[: added.rfind(b"\n") + 1]
-        self._read_bytes[path] = start + len(whole)
-        return [_value(line) for line in whole.split(b"\n") if line]
+            file.seek(self._read_bytes.get(path, 0))
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return  # still being written, or torn for ever
+                self._read_bytes[path] = self._read_bytes.get(path, 0) + len(line)
+                yield path, _value(line)
 
 
 def _value(line: bytes) -> Any:

@@ -5,7 +5,9 @@ is made of both. The processor reads from the cache when it makes a batch; the s
 had to encode. Every switch position trains the same model (`tests/test_features.py`).
 """
 
+import logging
 import os
+import time
 import uuid
 from pathlib import Path
 
@@ -15,6 +17,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mmlite.errors import writing
+
+_log = logging.getLogger(__name__)
+
+CLOCK_TICK_NS = 20_000_000
+"""Longer than a tick of any file system's clock, in nanoseconds."""
 
 SHARD_TILES = 1024
 """Tiles per file on disk."""
@@ -34,7 +41,8 @@ class FeatureCache:
         self._memory: dict[str, dict[str, Tensor]] = {}
         self._pending: dict[str, Tensor] = {}
         self._read: set[Path] = set()
-        self._looked_at: int | None = None
+        self._is_shared = False
+        self._changed_at: int | None = None
         """When the folder had last changed as it was looked through, in ns."""
 
     @property
@@ -55,8 +63,9 @@ class FeatureCache:
         self._fingerprint = fingerprint
         self._check_place()
         self._memory.setdefault(fingerprint, {})
-        self._looked_at = None
-        self._read_others()
+        self._changed_at = None
+        for path in self._new_files():
+            self._take(path)
 
     def close(self) -> None:
         """Write what is pending; nothing is read or written until `open` is called again."""
@@ -64,15 +73,12 @@ class FeatureCache:
         self._fingerprint = None
 
     def get(self, key: str) -> Tensor | None:
-        """Return the features of a tile (patch, vision_dim), or None.
-
-        What other processes have written meanwhile is found too.
-        """
+        """Return the features of a tile (patch, vision_dim), or None."""
         if self._fingerprint is None:
             return None
         known = self._memory[self._fingerprint]
-        if key not in known:
-            self._read_others()
+        if key not in known and self._is_shared:
+            self._look_again()
         return known.get(key)
 
     def put(self, keys: tuple[str, ...], features: Tensor) -> None:
@@ -110,20 +116,40 @@ class FeatureCache:
         self._read.add(place / name)
         self._pending.clear()
 
-    def _read_others(self) -> None:
-        """Read the files that have come since the folder was last looked through."""
+    def share(self) -> None:
+        """Find what other processes write meanwhile, too: they are given the same images.
+
+        Which of two processes encoded a tile may then depend on their speed. An encoder whose
+        features of a tile depend on those beside it, by rounding, would make that matter.
+        """
+        self._is_shared = self.folder is not None
+
+    def _look_again(self) -> None:
+        try:
+            changed = self._place().stat().st_mtime_ns
+            if changed == self._changed_at:
+                return
+            # Of files that come within one tick of the clock, the later ones change no time.
+            is_settled = time.time_ns() - changed > CLOCK_TICK_NS
+            self._changed_at = changed if is_settled else None
+            for path in self._new_files():
+                self._take(path)
+        except (OSError, ValueError) as error:  # what is not found is encoded here
+            self._is_shared = False
+            _log.warning("Features of other processes are read no more: %s", error)
+
+    def _new_files(self) -> list[Path]:
         if self.folder is None:
-            return
-        changed = self._place().stat().st_mtime_ns
-        if changed == self._looked_at:
-            return
-        self._looked_at = changed
+            return []
+        return [
+            path for path in sorted(self._place().glob("*.safetensors")) if path not in self._read
+        ]
+
+    def _take(self, path: Path) -> None:
         known = self._memory[str(self._fingerprint)]
-        for path in sorted(self._place().glob("*.safetensors")):
-            if path not in self._read:
-                self._read.add(path)
-                for key, tile in _read_shard(path).items():
-                    known.setdefault(key, tile)
+        for key, tile in _read_shard(path).items():
+            known.setdefault(key, tile)
+        self._read.add(path)
 
     def _check_place(self) -> None:
         if self.folder is None:

@@ -87,14 +87,30 @@ def test_files_are_read_by_the_next_run(tmp_path):
     assert len(list(tmp_path.rglob("*.safetensors"))) == 1  # nothing new, nothing written
 
 
-def test_what_another_process_writes_is_found_meanwhile_and_replaces_nothing(tmp_path):
-    first, second = opened(tmp_path), opened(tmp_path)
+def test_who_shares_finds_meanwhile_what_another_process_writes(tmp_path):
+    first, second, alone = (opened(tmp_path) for _ in range(3))
+    second.share()
     second.put(("a",), tiles(1))
     first.put(("a", "b"), tiles(3, 2))
     assert second.get("b") is None
     first.flush()
     assert torch.equal(second.get("b"), tiles(2)[0])
-    assert torch.equal(second.get("a"), tiles(1)[0])
+    assert torch.equal(second.get("a"), tiles(1)[0])  # its own is replaced by nothing
+    assert alone.get("b") is None
+
+
+def test_who_shares_goes_on_alone_where_files_are_gone_or_torn(tmp_path, caplog):
+    for number in range(2):
+        cache = opened(tmp_path / str(number))
+        cache.share()
+        (place,) = (tmp_path / str(number)).iterdir()
+        if number:
+            (place / "torn.safetensors").write_bytes(b"torn")
+        else:
+            place.rmdir()
+        assert cache.get("a") is None
+        assert cache.get("b") is None
+    assert caplog.text.count("read no more") == 2
 
 
 def test_a_full_shard_is_written_without_being_asked(tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ from benchmarks.training.recorder import Recorder
 from benchmarks.training.tunings import ALPHA, DROPOUT
 from data_modules import CaptionData, ExampleData, ExtractionData, QAData
 from data_modules.batching import BatchBudget
-from mmlite.batch import Batch
+from mmlite.batch import IGNORE_INDEX, Batch
 from mmlite.models.adapters import Adapter
 from mmlite.models.quantization import Quantization
 from mmlite.optim import Schedule
@@ -99,8 +99,9 @@ class Watch(Callback):
         batch_idx: int,
     ) -> None:
         """Note the batch, and the step once it was taken."""
+        supervised = (batch.labels[:, 1:] != IGNORE_INDEX).sum()
         self.recorder.add(
-            outputs["loss"].detach(),  # summed, in one process
+            trainer.callback_metrics["train/loss"] * supervised,
             batch.labels,
             batch.attention_mask,
             positions=batch.position_ids,

@@ -34,7 +34,6 @@ from mmlite.stages.precision import prepare
 from mmlite.stages.report import PartRow, part_rows, part_table
 from mmlite.stages.speed import Speed
 from mmlite.stages.weights import WEIGHTS_FILE, full_state, load_part, save_weights
-from mmlite.stages.written import is_written
 
 _log = logging.getLogger(__name__)
 
@@ -213,8 +212,8 @@ class Stage(LightningModule, ABC):
         total, count = self.loss(batch)
         self._supervised_tokens += count
         self.num_terms = count
-        if is_written(self.trainer, self.trainer.global_step + 1):  # to log takes half a ms
-            self.log("train/loss", total.detach() / max(count, 1), batch_size=count)
+        # Not for Lightning's progress bar, which would ask the device for it after every batch.
+        self.log("train/loss", total.detach() / max(count, 1), batch_size=count)
         # Lightning divides by the accumulated batches and averages over processes; both are
         # undone here, and the sum is divided by all supervised tokens before the step.
         return total * (self.trainer.accumulate_grad_batches * world_size())
@@ -386,7 +385,8 @@ class Stage(LightningModule, ABC):
             part.train(name in self.trainable)
 
     def _open_feature_cache(self) -> None:
-        if (cache := self.processor.features) is None:
+        cache = self.processor.features
+        if cache is None:
             return
         # A shard of an encoder cannot encode by itself, apart from the model it is a part of.
         is_frozen = "vision" in self.parts and "vision" not in self.trainable

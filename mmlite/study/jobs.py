@@ -34,7 +34,7 @@ PREDICTIONS = "predictions"
 SET_ASIDE = "predictions_set_aside"
 """Folder of files of predictions that a study of fewer sizes or seeds must not mix in."""
 
-ROWS = "shared_rows"
+SHARED_ROWS = "shared_rows"
 """Folder of encoded training rows that workers leave for each other while a study runs."""
 
 WEIGHTS = "weights.safetensors"

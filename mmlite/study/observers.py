@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 from lightning import Callback, LightningModule, Trainer
 
+from mmlite.features import FeatureCache
 from mmlite.records import content_key
 from mmlite.runs import CONFIG_FILE
 
@@ -29,8 +30,8 @@ class StepReport(Callback):
             self.report(self.name, trainer.global_step, int(trainer.max_steps))
 
 
-class SharedRows(Callback):
-    """Let runs share encoded training rows where their data are the same.
+class SharedData(Callback):
+    """Let runs share encoded training rows where their data are the same, and vision features.
 
     Args:
         folder: Where processes leave rows for each other; None: they do not.
@@ -46,6 +47,9 @@ class SharedRows(Callback):
         if share is not None:
             config = yaml.safe_load((Path(trainer.default_root_dir) / CONFIG_FILE).read_text())
             share(content_key(config["processor"], config["data"]), self.folder)
+        features = getattr(getattr(data, "processor", None), "features", None)
+        if isinstance(features, FeatureCache):
+            features.share()
 
 
 def report_part(

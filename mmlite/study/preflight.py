@@ -28,7 +28,7 @@ def check_study(study: StudySpec, jobs: Sequence[Job], out: Path, pool: Pool) ->
         ArgumentProblem: If a key or a value is wrong; the message names the run.
         ValueError: If a worker ended unasked.
     """
-    read = _each_file_once(jobs)
+    read = _jobs_to_read(jobs)
     shares = [read[number :: pool.size] for number in range(pool.size)]
     checks = [
         pool.submit(workers.check, study, share, out, number == 0)
@@ -44,7 +44,7 @@ def check_study(study: StudySpec, jobs: Sequence[Job], out: Path, pool: Pool) ->
             ) from error
 
 
-def _each_file_once(jobs: Sequence[Job]) -> list[Job]:
+def _jobs_to_read(jobs: Sequence[Job]) -> list[Job]:
     chosen: list[Job] = []
     read: set[str] = set()
     names: set[str] = set()

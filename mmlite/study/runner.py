@@ -15,8 +15,8 @@ from mmlite.study import workers
 from mmlite.study.interrupts import interruptible
 from mmlite.study.jobs import (
     PREDICTIONS,
-    ROWS,
     SET_ASIDE,
+    SHARED_ROWS,
     Job,
     is_done,
     is_reported,
@@ -95,11 +95,11 @@ def _rows_forgotten(out: Path) -> Iterator[None]:
 
     Whatever they are made of may change until the study goes on.
     """
-    shutil.rmtree(out / ROWS, ignore_errors=True)
+    shutil.rmtree(out / SHARED_ROWS, ignore_errors=True)
     try:
         yield
     finally:
-        shutil.rmtree(out / ROWS, ignore_errors=True)
+        shutil.rmtree(out / SHARED_ROWS, ignore_errors=True)
 
 
 def _bring_back_predictions(jobs: Sequence[Job], out: Path) -> None:

@@ -20,8 +20,8 @@ from mmlite.prompts import PromptSet, load_prompts
 from mmlite.records import Example, Prediction
 from mmlite.runs import load_run
 from mmlite.stages.weights import WEIGHTS_FILE
-from mmlite.study.jobs import DONE_FILE, ROWS, Job, mark_done, predictions_file
-from mmlite.study.observers import Report, SharedRows, StepReport, report_part
+from mmlite.study.jobs import DONE_FILE, SHARED_ROWS, Job, mark_done, predictions_file
+from mmlite.study.observers import Report, SharedData, StepReport, report_part
 from mmlite.study.sources import build_model, build_source
 from mmlite.study.spec import StudySpec
 from mmlite.systems import (
@@ -67,7 +67,7 @@ def _train(job: Job, study: StudySpec, out: Path, report: Report) -> None:
         folder.mkdir(parents=True)
         (folder / STARTED_FILE).write_text(json.dumps({"key": job.key}))
     arguments = run_arguments(job, out, resume=resume)
-    command.run(arguments, callbacks=[SharedRows(out / ROWS), StepReport(job.name, report)])
+    command.run(arguments, callbacks=[SharedData(out / SHARED_ROWS), StepReport(job.name, report)])
 
 
 def run_arguments(job: Job, out: Path, *, resume: Path | None = None) -> list[str]:

@@ -6,10 +6,12 @@ with `check` or its first job.
 
 import logging
 import os
+import pickle
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +52,19 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
+@contextmanager
+def _errors_that_travel() -> Iterator[None]:
+    """Let errors reach the study's process: one that cannot be pickled would break the pool."""
+    try:
+        yield
+    except Exception as error:
+        try:
+            pickle.loads(pickle.dumps(error))
+        except Exception:
+            raise ValueError(f"{type(error).__name__}: {error}") from error
+        raise
+
+
 def check(study: StudySpec, jobs: Sequence[Job], out: Path, has_evaluation: bool) -> None:
     """Import what jobs need, in a worker, and read the files of some of them.
 
@@ -64,13 +79,14 @@ def check(study: StudySpec, jobs: Sequence[Job], out: Path, has_evaluation: bool
     """
     from mmlite.training.imports import imported_for_good
 
-    with imported_for_good():
-        import mmlite.study.work  # noqa: F401
-    from mmlite.study.preflight import check_evaluation, check_runs
+    with _errors_that_travel():
+        with imported_for_good():
+            import mmlite.study.work  # noqa: F401
+        from mmlite.study.preflight import check_evaluation, check_runs
 
-    if has_evaluation:
-        check_evaluation(study)
-    check_runs(study, jobs, out)
+        if has_evaluation:
+            check_evaluation(study)
+        check_runs(study, jobs, out)
 
 
 def load_summary() -> None:
@@ -87,7 +103,8 @@ def do_job(job: Job, study: StudySpec, out: Path) -> None:
     from mmlite.study.work import do
 
     reports = _inherited["reports"]
-    do(job, study, out, lambda name, done, total: reports.put((name, done, total)))
+    with _errors_that_travel():
+        do(job, study, out, lambda name, done, total: reports.put((name, done, total)))
 
 
 def do_summary(study: StudySpec, out: Path, jobs: list[Job], about: dict[str, Any]) -> Path:

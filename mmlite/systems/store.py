@@ -5,6 +5,7 @@ An edited image, prompt, weight or setting makes another key, so nothing stale i
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -78,15 +79,16 @@ class PerceptionStore:
 
     def refresh(self) -> None:
         """Read what other processes have written since."""
-        for path, entries in self._lines.read_new() if self._lines else ():
-            pairs = [entry for entry in entries if _is_pair(entry)]
-            self._texts |= dict(pairs)
-            if unreadable := len(entries) - len(pairs):
-                _log.warning(
-                    "%s: passing over %d unreadable lines; their texts will be made again",
-                    path,
-                    unreadable,
-                )
+        unreadable: Counter[Path] = Counter()
+        for path, entry in self._lines.read_new() if self._lines else ():
+            if _is_pair(entry):
+                self._texts[entry[0]] = entry[1]
+            else:
+                unreadable[path] += 1
+        for path, number in unreadable.items():
+            _log.warning(
+                "%s: passing over %d unreadable lines; their texts will be made again", path, number
+            )
 
 
 def _is_pair(entry: Any) -> bool:

@@ -11,10 +11,6 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from torch import Tensor
-
-from mmlite.parallel import world_size
-from mmlite.stages import Stage
 
 _log = logging.getLogger(__name__)
 
@@ -38,8 +34,6 @@ class RunProgress(ProgressBar):
         self.last_line = time.monotonic()
         self.told = ""
         self.told_at = -math.inf
-        self.last: tuple[Tensor, int] | None = None
-        """The summed loss of the last training batch, and how many terms it has."""
 
     def disable(self) -> None:
         """Show nothing; Lightning asks this of all processes but the first."""
@@ -87,14 +81,11 @@ class RunProgress(ProgressBar):
             self.progress.stop()
         self.progress = None
         self.tasks.clear()
-        self.told, self.told_at, self.last = "", -math.inf, None
+        self.told, self.told_at = "", -math.inf
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        assert isinstance(pl_module, Stage), "mmlite trains stages"
-        # Lightning has divided by the accumulated batches; the stage multiplied by the processes.
-        self.last = outputs["loss"].detach(), pl_module.num_terms * world_size()
         total = trainer.estimated_stepping_batches
         self._show(trainer, "train", trainer.global_step, total)
 
@@ -145,20 +136,19 @@ class RunProgress(ProgressBar):
             self.last_line = time.monotonic()
             left = (self.last_line - self.started[what]) / done * (total - done)
             told = f"{what} {done}/{int(total)}, {left:.0f} s left"
-            _log.info("%s", "  ".join(filter(None, [told, self._metrics(trainer)])))
+            _log.info("%s", "  ".join(filter(None, [told, _metrics(trainer)])))
 
     def _told(self, trainer: Trainer, *, is_end: bool) -> str:
         if is_end or time.monotonic() - self.told_at >= SECONDS_BETWEEN_NUMBERS:
-            self.told, self.told_at = self._metrics(trainer), time.monotonic()
+            self.told, self.told_at = _metrics(trainer), time.monotonic()
         return self.told
 
     def _is_due(self, what: str, done: int, total: float) -> bool:
         is_end = done == total and what != "validate"
         return is_end or time.monotonic() - self.last_line >= SECONDS_BETWEEN_LINES
 
-    def _metrics(self, trainer: Trainer) -> str:
-        shown = dict(trainer.progress_bar_metrics)
-        if self.last is not None:
-            total, terms = self.last
-            shown = {"train/loss": float(total) / max(terms, 1), **shown}
-        return "  ".join(f"{name} {float(value):.3f}" for name, value in shown.items())
+
+def _metrics(trainer: Trainer) -> str:
+    loss = {k: v for k, v in trainer.callback_metrics.items() if k == "train/loss"}
+    shown = {**loss, **trainer.progress_bar_metrics}
+    return "  ".join(f"{name} {float(value):.3f}" for name, value in shown.items())

@@ -26,6 +26,13 @@ def test_help_loads_nothing_heavy(arguments):
     assert done.stdout.startswith("usage: mmlite")
 
 
+def test_the_process_of_a_study_loads_no_pytorch():
+    modules = "cli.studies, mmlite.study.preflight, mmlite.study.runner, mmlite.study.pool"
+    code = f"import sys, mmlite.{modules}; sys.exit(int('torch' in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], timeout=60, check=False)
+    assert done.returncode == 0
+
+
 def test_overview_is_a_table_of_all_commands(capsys):
     assert main([]) == 0
     shown = capsys.readouterr().out

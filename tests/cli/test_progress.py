@@ -13,13 +13,13 @@ from mmlite.training.progress import RunProgress
 @pytest.mark.parametrize("seconds", [0.0, 1e9])
 def test_a_bar_ends_with_the_last_loss_and_asks_for_others_seldom(monkeypatch, tmp_path, seconds):
     asked = []
-    metrics = RunProgress._metrics
+    metrics = progress._metrics
 
-    def recorded(bar, trainer) -> str:
+    def recorded(trainer) -> str:
         asked.append(trainer.global_step)
-        return metrics(bar, trainer)
+        return metrics(trainer)
 
-    monkeypatch.setattr(RunProgress, "_metrics", recorded)
+    monkeypatch.setattr(progress, "_metrics", recorded)
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_NUMBERS", seconds)
     shown, bar = io.StringIO(), RunProgress()
     bar.console = Console(file=shown, force_terminal=True, width=120)

@@ -1,6 +1,6 @@
 """Runs of one process share encoded rows, and train on what they would have made themselves."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 from lightning import Callback
@@ -126,6 +126,15 @@ def test_processes_leave_their_rows_for_each_other(tmp_path, monkeypatch):
     assert first.get((0, 3)) == with_example
 
 
+def test_what_is_left_for_others_is_a_whole_row():
+    left_out = {"example"}
+    written = ["input_ids", "labels", "images", "name", "layouts"]
+    assert {field.name for field in fields(Encoded)} == {*written, *left_out}
+    row = Encoded((1,), (1,), (), name="row", layouts=LAYOUTS)
+    _, *values = kept_rows._to_json((0, 0), row)
+    assert len(values) == len(written)
+
+
 def test_a_torn_line_of_a_killed_process_is_no_row(tmp_path, monkeypatch):
     monkeypatch.setattr(kept_rows, "ROWS_AT_A_TIME", 1)
     row = Encoded((1, 2), (-100, 2), ())
@@ -143,7 +152,7 @@ def test_rows_that_cannot_be_left_for_others_are_kept(tmp_path, monkeypatch, cap
     for number in range(2):
         kept.put((0, number), row)
     assert kept.get((0, 1)) == row
-    assert caplog.text.count("shared no more") == 1
+    assert caplog.text.count("processes no more") == 1
 
 
 def test_bytes_of_images_are_not_kept():

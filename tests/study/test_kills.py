@@ -19,6 +19,8 @@ from study.studies import (
     wait_until,
 )
 
+from mmlite.study.jobs import SHARED_ROWS
+
 pytestmark = pytest.mark.slow
 
 
@@ -30,18 +32,22 @@ def test_killed_at_any_point_it_does_the_rest_and_ends_as_one_never_stopped(
     draw = random.Random(0)
     jobs = len(marks(small[1]))
     before: Mapping[str, int] = {}
+    shared: list[Path] = []
     for number in sorted(draw.sample(range(1, jobs - 1), 3)):
         with started(study, out) as process:
             wait_until(process, lambda n=number: len(marks(out)) >= n)
             os.kill(process.pid, signal.SIGKILL)
             assert process.wait() == -signal.SIGKILL
             wait_for_the_end_of(process.pid)
+        shared += (out / SHARED_ROWS).glob("*/*.jsonl")
         assert not (out / "report.html").exists()
         assert before.items() <= marks(out).items(), "what was done was done again"
         before = marks(out)
     run(study, out)
     assert before.items() <= marks(out).items(), "what was done was done again"
     assert results(out) == results(small[1])
+    assert shared, "workers leave rows for each other"
+    assert not (out / SHARED_ROWS).exists(), "which are gone at the end"
 
 
 def test_killed_in_the_middle_of_a_run_it_goes_on_from_its_checkpoint(

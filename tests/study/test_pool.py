@@ -6,6 +6,8 @@ import time
 
 import pytest
 
+from mmlite.config.problem import ArgumentProblem
+from mmlite.study import workers
 from mmlite.study.pool import open_pool
 
 
@@ -28,3 +30,19 @@ def test_each_piece_of_work_starts_a_worker(monkeypatch: pytest.MonkeyPatch) -> 
         while not (error := pool.submit(os.getpid).exception()):  # told, and not raised at once
             assert time.monotonic() < limit
         assert type(error).__name__ == "BrokenProcessPool"
+
+
+class Unpicklable(Exception):
+    def __init__(self, reason: str, more: int) -> None:
+        super().__init__(reason)
+        self.more = more
+
+
+def test_what_cannot_be_pickled_reaches_the_study_by_its_words() -> None:
+    with (
+        pytest.raises(ValueError, match="Unpicklable: the real reason"),
+        workers._errors_that_travel(),
+    ):
+        raise Unpicklable("the real reason", 1)
+    with pytest.raises(ArgumentProblem, match="a wrong key"), workers._errors_that_travel():
+        raise ArgumentProblem("a wrong key")

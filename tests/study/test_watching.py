@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from mmlite.study.observers import SharedRows, report_part
+from mmlite.study.observers import SharedData, report_part
 
 CONFIG: dict[str, Any] = {
     "processor": {"class_path": "mmlite.processor.Processor", "init_args": {"max_tokens": 64}},
@@ -21,7 +21,7 @@ def key_of(folder: Path, **changed: Any) -> str:
     told: list[tuple[str, Path | None]] = []
     data = SimpleNamespace(share_rows=lambda *given: told.append(given))
     trainer: Any = SimpleNamespace(datamodule=data, default_root_dir=str(folder))
-    SharedRows(folder / "rows").setup(trainer, None, "fit")  # type: ignore[arg-type]
+    SharedData(folder / "rows").setup(trainer, None, "fit")  # type: ignore[arg-type]
     ((key, rows),) = told
     assert rows == folder / "rows"
     return key
@@ -37,7 +37,7 @@ def test_rows_are_shared_where_data_and_processor_are_the_same(tmp_path: Path) -
 
 def test_data_that_know_nothing_of_it_are_left_alone(tmp_path: Path) -> None:
     trainer: Any = SimpleNamespace(datamodule=object(), default_root_dir=str(tmp_path))
-    SharedRows().setup(trainer, None, "fit")  # type: ignore[arg-type]
+    SharedData().setup(trainer, None, "fit")  # type: ignore[arg-type]
 
 
 def test_parts_add_up_to_the_whole() -> None:
