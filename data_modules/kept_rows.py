@@ -40,9 +40,9 @@ class KeptRows:
 
     Args:
         max_tokens: Most tokens in all rows together.
-        folder: Where processes that make the same rows leave them for each other, a hundred at a
-            time; not the last few, nor a row that carries its Example. It must not outlive what
-            rows are made of.
+        folder: Where processes that make the same rows leave them for each other,
+            `ROWS_AT_A_TIME`; not the last few, nor a row that carries its Example. It must not
+            outlive what rows are made of.
     """
 
     def __init__(self, max_tokens: int = MAX_TOKENS, folder: Path | None = None) -> None:
