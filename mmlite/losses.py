@@ -9,6 +9,9 @@ from torch import Tensor
 from torch.autograd.function import Function, once_differentiable
 from torch.nn import functional as F
 
+LARGE_LOGITS = 2**22
+"""Numbers in logits, 16 MB of float32, from which on the loss takes care of memory."""
+
 
 def token_loss(
     logits: Float[Tensor, "token vocabulary"], targets: Int[Tensor, " token"]
@@ -18,8 +21,39 @@ def token_loss(
     The mean over tokens of a whole optimizer step, not the mean of the batches' means, is what
     stages minimise: every supervised token weighs the same, however batches are cut.
     """
-    total = F.cross_entropy(logits.float(), targets, reduction="sum")
+    if logits.numel() < LARGE_LOGITS:
+        total = F.cross_entropy(logits.float(), targets, reduction="sum")
+    else:
+        total = _LargeLoss.apply(logits, targets)
+    assert isinstance(total, Tensor), "a loss is one tensor"
     return total, targets.numel()
+
+
+class _LargeLoss(Function):
+    """Cross entropy that holds two tensors of the logits' size at most; PyTorch's holds three.
+
+    The probabilities are kept, and become the gradient where they lie: it is what they are, less
+    one at the target.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
+        places = targets.unsqueeze(-1)
+        probabilities = logits.softmax(-1, dtype=torch.float32)
+        # The highest logit and its probability tell the logarithm of what all were divided by.
+        divisor = logits.amax(-1, keepdim=True) - probabilities.amax(-1, keepdim=True).log()
+        total = (divisor - logits.gather(-1, places)).sum()
+        if ctx.needs_input_grad[0]:
+            ctx.kept, ctx.dtype = (probabilities, places), logits.dtype
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (scale,) = outputs
+        (gradient, places), ctx.kept = _once(ctx.kept), None
+        gradient.scatter_add_(-1, places, gradient.new_full((), -1).expand_as(places))
+        return gradient.mul_(scale).to(ctx.dtype), None
 
 
 def chunked_token_loss(
@@ -89,7 +123,17 @@ class _ChunkedLoss(Function):
     @once_differentiable
     def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         (scale,) = outputs
-        of_hidden, of_learnt = ctx.gradients
+        of_hidden, of_learnt = _once(ctx.gradients)
         ctx.gradients = None  # they are as large as the head: not kept beside its own gradients
         scaled = None if of_hidden is None else of_hidden.mul_(scale)
         return (scaled, None, None, None, *(gradient.mul_(scale) for gradient in of_learnt))
+
+
+def _once(kept: Any) -> Any:
+    """Return what a forward pass kept, which the first backward pass uses up."""
+    if kept is None:
+        raise RuntimeError(
+            "loss.backward: got a second pass through the same loss, allowed: one, since its "
+            "gradient is made in place; compute the loss again"
+        )
+    return kept

@@ -1,10 +1,15 @@
 """Losses: a chunked loss is the whole loss, and so are its gradients."""
 
+import weakref
+
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from mmlite.losses import chunked_token_loss, token_loss
+from mmlite.losses import LARGE_LOGITS, chunked_token_loss, token_loss
 
 
 def head_of(kind: str) -> nn.Module:
@@ -126,3 +131,79 @@ def test_no_supervised_token_is_a_loss_of_nothing():
     assert (float(total.detach()), count) == (0.0, 0)
     assert weight.grad is not None  # every process of several has the same gradients
     assert not weight.grad.any()
+
+
+class LargeTensors(TorchDispatchMode):
+    """Adds up the bytes of all tensors of a size that there are at once."""
+
+    def __init__(self, numbers: int) -> None:
+        super().__init__()
+        self.numbers = numbers
+        self.alive: dict[int, int] = {}
+        self.most = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        output = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(output):
+            if isinstance(tensor, torch.Tensor) and tensor.numel() >= self.numbers:
+                storage = tensor.untyped_storage()
+                if (place := storage.data_ptr()) not in self.alive:
+                    self.alive[place] = storage.nbytes()
+                    weakref.finalize(storage, self.alive.pop, place)
+                self.most = max(self.most, sum(self.alive.values()))
+        return output
+
+
+def loss_of_large_logits(loss, dtype: torch.dtype):
+    """Loss, gradients of head and states, and the memory it took in float32 logits."""
+    generator = torch.Generator().manual_seed(0)
+    head = torch.randn(70_000, 8, generator=generator, dtype=dtype).requires_grad_()
+    hidden = (3 * torch.randn(64, 8, generator=generator)).to(dtype).requires_grad_()
+    targets = torch.randint(70_000, (64,), generator=generator)
+    with LargeTensors(LARGE_LOGITS) as large:
+        total = loss(hidden @ head.T, targets)
+        (total / 64).backward()
+    return total.detach(), hidden.grad, head.grad, large.most / (4 * 64 * 70_000)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "before", "now"), [(torch.float32, 3, 2), (torch.bfloat16, 3, 2.5)]
+)
+def test_large_logits_have_the_same_loss_in_less_memory(
+    dtype: torch.dtype, before: float, now: float
+):
+    def plain(logits, targets):
+        return functional.cross_entropy(logits.float(), targets, reduction="sum")
+
+    *expected, most = loss_of_large_logits(plain, dtype)
+    *found, fewer = loss_of_large_logits(lambda *given: token_loss(*given)[0], dtype)
+    for given, wanted in zip(found, expected, strict=True):
+        torch.testing.assert_close(given, wanted)
+    assert (most, fewer) == (before, now)
+
+
+def test_a_token_that_is_certain_or_impossible_has_a_finite_loss():
+    logits = torch.zeros(2, LARGE_LOGITS // 2)
+    logits[:, 7] = 1e4
+    logits.requires_grad_()
+    total, _ = token_loss(logits, torch.tensor([7, 8]))
+    total.backward()
+    assert total.item() == 1e4
+    assert logits.grad is not None
+    assert logits.grad[:, 7].tolist() == [0, 1]
+    assert logits.grad[1, 8] == -1
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_a_second_backward_pass_is_refused(is_chunked: bool):
+    head = nn.Linear(2, LARGE_LOGITS // 2)
+    hidden, targets = torch.ones(2, 2, requires_grad=True), torch.tensor([0, 1])
+    if is_chunked:
+        total, _ = chunked_token_loss(
+            hidden, targets, head=head, parameters=list(head.parameters()), chunk_tokens=1
+        )
+    else:
+        total, _ = token_loss(head(hidden), targets)
+    total.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match=r"got a second pass .* compute the loss again"):
+        total.backward()
