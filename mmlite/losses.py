@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.autograd.function import Function, once_differentiable
+from torch.autograd.function import Function
 from torch.nn import functional as F
 
 LARGE_LOGITS = 2**22
@@ -20,6 +20,11 @@ def token_loss(
 
     The mean over tokens of a whole optimizer step, not the mean of the batches' means, is what
     stages minimise: every supervised token weighs the same, however batches are cut.
+
+    Args:
+        logits: Of any floating type; the loss is computed in float32. The gradient of
+            `LARGE_LOGITS` numbers or more is made in place: one backward pass a loss.
+        targets: One token per row of logits, never `IGNORE_INDEX`.
     """
     if logits.numel() < LARGE_LOGITS:
         total = F.cross_entropy(logits.float(), targets, reduction="sum")
@@ -30,7 +35,7 @@ def token_loss(
 
 
 class _LargeLoss(Function):
-    """Cross entropy that holds two tensors of the logits' size at most; PyTorch's holds three.
+    """Cross entropy that makes one float32 tensor of the logits' size; PyTorch's holds two of them.
 
     The probabilities are kept, and become the gradient where they lie: it is what they are, less
     one at the target.
@@ -38,17 +43,16 @@ class _LargeLoss(Function):
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
-        places = targets.unsqueeze(-1)
-        probabilities = logits.softmax(-1, dtype=torch.float32)
-        # The highest logit and its probability tell the logarithm of what all were divided by.
-        divisor = logits.amax(-1, keepdim=True) - probabilities.amax(-1, keepdim=True).log()
-        total = (divisor - logits.gather(-1, places)).sum()
+        places, highest = targets.unsqueeze(-1), logits.amax(-1, keepdim=True)
+        shifted = logits.to(torch.float32, copy=True).sub_(highest)
+        wanted = shifted.gather(-1, places)
+        probabilities = shifted.exp_()
+        sums = probabilities.sum(-1, keepdim=True)
         if ctx.needs_input_grad[0]:
-            ctx.kept, ctx.dtype = (probabilities, places), logits.dtype
-        return total
+            ctx.kept, ctx.dtype = (probabilities.div_(sums), places), logits.dtype
+        return (sums.log() - wanted).sum()
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         (scale,) = outputs
         (gradient, places), ctx.kept = _once(ctx.kept), None
@@ -120,7 +124,6 @@ class _ChunkedLoss(Function):
         return total
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         (scale,) = outputs
         of_hidden, of_learnt = _once(ctx.gradients)
@@ -130,7 +133,18 @@ class _ChunkedLoss(Function):
 
 
 def _once(kept: Any) -> Any:
-    """Return what a forward pass kept, which the first backward pass uses up."""
+    """Return what a forward pass kept, which the first backward pass uses up.
+
+    Raises:
+        RuntimeError: On a second pass, or where the gradient itself is to be differentiated.
+            (`once_differentiable` would let the latter through, wrongly: nothing that comes in
+            needs a gradient.)
+    """
+    if torch.is_grad_enabled():
+        raise RuntimeError(
+            "loss.backward: got create_graph=True, allowed: False, since the gradient of this loss "
+            "is made in place; for second derivatives call torch.nn.functional.cross_entropy"
+        )
     if kept is None:
         raise RuntimeError(
             "loss.backward: got a second pass through the same loss, allowed: one, since its "
