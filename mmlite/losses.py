@@ -56,7 +56,7 @@ class _LargeLoss(Function):
     def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         (scale,) = outputs
         (gradient, places), ctx.kept = _once(ctx.kept), None
-        gradient.scatter_add_(-1, places, gradient.new_full((), -1).expand_as(places))
+        gradient.scatter_(-1, places, gradient.gather(-1, places) - 1)
         return gradient.mul_(scale).to(ctx.dtype), None
 
 
