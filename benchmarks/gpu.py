@@ -69,6 +69,9 @@ from benchmarks.training.measured import Machine
 from benchmarks.training.peaks import peak_flops
 from mmlite.models.language import ATTENTIONS
 
+WARMUP_STEPS = 3
+"""Steps that do not count, at least, however long they take."""
+
 PACKAGES = ("torch", "transformers", "lightning", "timm", "peft", "bitsandbytes", "accelerate")
 
 
@@ -95,9 +98,9 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--ways", nargs="+", choices=WAYS, help="of every stage")
     parser.add_argument("--minutes", type=float, default=8.0, help="of the whole program")
     parser.add_argument("--seconds", type=float, default=4.0, help="of an arm, that count")
-    parser.add_argument("--warmup", type=int, default=3, help="steps of an arm before them")
+    parser.add_argument("--warmup", type=float, default=5.0, help="seconds before them, at least")
     parser.add_argument("--batch-tokens", type=int, help="of a batch; usual: by the GPU's memory")
-    parser.add_argument("--pack-tokens", type=int, default=4096, help="of a packed row")
+    parser.add_argument("--pack-tokens", type=int, help="of a packed row; usual: those of a batch")
     parser.add_argument(
         "--attention", choices=ATTENTIONS, default="flex_attention", help="of packed rows"
     )
@@ -145,7 +148,8 @@ def set_up(given: argparse.Namespace, folder: Path) -> tuple[Program, dict[str, 
             precision="bf16-mixed",
             workers=given.workers,
             attention=given.attention,
-            warmup=given.warmup,
+            warmup=WARMUP_STEPS,
+            warmup_seconds=given.warmup,
             seconds=given.seconds,
         )
     peak = peak_flops(device["name"], given.peak_tflops)

@@ -102,3 +102,14 @@ def build_optimizer(
     for group in optimizer.param_groups:
         group["lr"] *= lr_scale.get(group["part"], 1.0)
     return optimizer
+
+
+def divide_gradients(optimizer: Optimizer, by: int) -> None:
+    """Divide the gradients of all that an optimizer changes.
+
+    All at once: one by one, a GPU would be given a kernel for each of hundreds of parameters.
+    """
+    learnt = (parameter for group in optimizer.param_groups for parameter in group["params"])
+    gradients = [parameter.grad for parameter in learnt if parameter.grad is not None]
+    if gradients:
+        torch._foreach_div_(gradients, by)

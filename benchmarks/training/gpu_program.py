@@ -107,7 +107,7 @@ class Program:
         failure = self._apart(run_arm, arm, setup, self.limits, self.folder, out, out=out)
         if failure is not None:
             return failed_line(arm, failure)
-        return measured_line(arm, Measured.read(out), setup, note=str(attempt), peak=self.peak)
+        return measured_line(arm, Measured.read(out), note=str(attempt), peak=self.peak)
 
     def _apart(self, function: Callable[..., None], *arguments: Any, out: Path) -> str | None:
         """Run a function in a process of its own, and tell the terminal."""

@@ -21,6 +21,8 @@ class KernelTimes:
 
     def __init__(self, device: str) -> None:
         self.is_gpu = device == "cuda"
+        if self.is_gpu:
+            torch.cuda.synchronize()
         kind = ProfilerActivity.CUDA if self.is_gpu else ProfilerActivity.CPU
         self._profile = profile(activities=[kind])
         self._profile.start()

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from benchmarks.training.gpu_arms import DECODING, TRANSFORMERS, Arm
-from benchmarks.training.measured import Measured, Setup
+from benchmarks.training.gpu_arms import TRANSFORMERS, Arm
+from benchmarks.training.measured import Measured
 
 HEADER = (
     "| model | stage | way | supervised tokens/s | tokens/s | utilisation | peak GB | padding "
@@ -58,34 +58,30 @@ def failed_line(arm: Arm, note: str) -> Line:
     return Line(arm.size, arm.stage, arm.way, note)
 
 
-def measured_line(
-    arm: Arm, measured: Measured, setup: Setup, *, note: str, peak: float | None
-) -> Line:
+def measured_line(arm: Arm, measured: Measured, *, note: str, peak: float | None) -> Line:
     """Return the line of an arm.
 
     Args:
         arm: The arm.
         measured: What it did.
-        setup: What it was set up with.
         note: What else there is to say.
         peak: The device's peak rate in FLOP/s, if it is known.
     """
-    warmup = 1 if arm.stage == DECODING else setup.machine.warmup
-    flops = measured.rate(measured.flops, warmup=warmup)
+    flops = measured.rate(measured.flops)
     return Line(
         size=arm.size,
         stage=arm.stage,
         way=arm.way,
         note=note,
-        supervised_per_second=measured.rate(measured.supervised, warmup=warmup),
-        tokens_per_second=measured.rate(measured.tokens, warmup=warmup),
+        supervised_per_second=measured.rate(measured.supervised),
+        tokens_per_second=measured.rate(measured.tokens),
         flops_per_second=flops,
         utilisation=None if peak is None else flops / peak,
         peak_gb=measured.peak_mb / 1000,
         padding=1 - sum(measured.tokens) / sum(measured.padded),
         loss=measured.losses[0] if measured.losses else None,
-        steps=len(measured.ends) - warmup,
-        seconds=measured.ends[-1] - measured.ends[warmup - 1],
+        steps=len(measured.ends) - measured.warmup,
+        seconds=measured.seconds,
         kernels=measured.kernels,
     )
 

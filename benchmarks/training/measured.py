@@ -27,7 +27,8 @@ class Machine:
         precision: Of the trainer, by Lightning's names: `32-true` or `bf16-mixed`.
         workers: Processes that load images.
         attention: Of packed rows, by transformers' names.
-        warmup: Optimizer steps that do not count; at least one.
+        warmup: Optimizer steps that do not count, at least; one or more.
+        warmup_seconds: They take at least so long: kernels are chosen for each new shape.
         seconds: After so many that count no further step begins; None: only steps end a run.
         profile: Whether one step more, which does not count, is recorded kernel by kernel.
     """
@@ -37,6 +38,7 @@ class Machine:
     workers: int = 0
     attention: str = "sdpa"
     warmup: int = 1
+    warmup_seconds: float = 0.0
     seconds: float | None = None
     profile: bool = False
 
@@ -121,6 +123,7 @@ class Measured:
         tokens: Tokens of each step, padding left out.
         padded: Tokens of each step, padding included.
         flops: Model FLOPs of each step.
+        warmup: Steps that do not count, the first ones.
         peak_mb: Most memory: the process's on a CPU, of tensors from the first step on elsewhere.
         kernels: Of a step that does not count, where that was asked for (`kernels.py`).
     """
@@ -132,6 +135,7 @@ class Measured:
     tokens: list[int] = field(default_factory=list)
     padded: list[int] = field(default_factory=list)
     flops: list[float] = field(default_factory=list)
+    warmup: int = 1
     peak_mb: float = 0.0
     kernels: dict[str, Any] | None = None
 
@@ -144,18 +148,20 @@ class Measured:
         """Write it into a run's folder."""
         (folder / MEASURED_FILE).write_text(json.dumps(asdict(self)))
 
-    def rate(
-        self, counts: list[int] | list[float], *, warmup: int = 1, busy: bool = False
-    ) -> float:
-        """Return what was done per second after the first steps.
+    @property
+    def seconds(self) -> float:
+        """How long the steps took that count."""
+        return self.ends[-1] - self.ends[self.warmup - 1]
+
+    def rate(self, counts: list[int] | list[float], *, busy: bool = False) -> float:
+        """Return what was done per second in the steps that count.
 
         Args:
             counts: Of each step.
-            warmup: Steps that do not count.
             busy: Whether processor time counts.
         """
-        times = self.busy if busy else self.ends
-        return sum(counts[warmup:]) / (times[-1] - times[warmup - 1])
+        took = self.busy[-1] - self.busy[self.warmup - 1] if busy else self.seconds
+        return sum(counts[self.warmup :]) / took
 
 
 def mixed(folder: Path) -> list[Mixed]:

@@ -16,10 +16,11 @@ LEAST_STEPS = 2
 
 
 class Recorder:
-    """Notes batches and steps of a run, which waits for it only at the end of each step.
+    """Notes batches and steps of a run, and holds it up as little as it can.
 
     What a batch was is kept as tensors and counted when all is over: asking a device for a number
-    would hold up what it was given to do.
+    would hold up what it was given to do. A GPU notes by itself when it has done a step, while it
+    is given the next one.
 
     Args:
         setup: Of the run.
@@ -29,14 +30,23 @@ class Recorder:
         self.setup = setup
         self._batches: list[tuple[Tensor, Tensor, Tensor, Tensor | None, int]] = []
         self._steps: list[int] = []
-        self._measured = Measured()
+        self._marks: list[torch.cuda.Event] = []
+        self._measured = Measured(warmup=setup.machine.warmup)
+        self._started = 0.0
+        self._warm: float | None = None
         self._kernels: KernelTimes | None = None
+
+    @property
+    def _is_gpu(self) -> bool:
+        return self.setup.machine.device == "cuda"
 
     def start(self) -> None:
         """Begin; what memory was needed before does not count, where that can be told apart."""
-        if self.setup.machine.device == "cuda":
+        if self._is_gpu:
             torch.cuda.synchronize()
             torch.cuda.reset_peak_memory_stats()
+            self._mark()
+        self._started = time.perf_counter()
 
     def add(
         self,
@@ -64,26 +74,43 @@ class Recorder:
         if self._kernels is not None:
             measured.kernels = self._kernels.stop()
             return True
-        if machine.device == "cuda":
-            torch.cuda.synchronize()
-        measured.ends.append(time.perf_counter())
+        if self._is_gpu:
+            self._mark()
+            self._marks[-2].synchronize()  # one step ahead of the GPU, and no more
+        now = time.perf_counter()
+        measured.ends.append(now)
         measured.busy.append(time.process_time())
         self._steps.append(len(self._batches))
-        counted = len(measured.ends) - machine.warmup
-        is_over = False
-        if machine.seconds is not None and counted >= LEAST_STEPS:
-            took = measured.ends[-1] - measured.ends[machine.warmup - 1]
-            is_over = took >= machine.seconds
-        if machine.profile and (is_over or len(measured.ends) == self.setup.steps - 1):
+        is_over = self._is_over(now)
+        if machine.profile and (is_over or len(self._steps) == self.setup.steps - 1):
             measured.peak_mb = peak_mb(machine.device)
             self._kernels = KernelTimes(machine.device)
             return False
         return is_over
 
+    def _mark(self) -> None:
+        mark = torch.cuda.Event(enable_timing=True)
+        mark.record()
+        self._marks.append(mark)
+
+    def _is_over(self, now: float) -> bool:
+        machine, steps = self.setup.machine, len(self._steps)
+        if self._warm is None:
+            is_warm = steps >= machine.warmup and now - self._started >= machine.warmup_seconds
+            if is_warm:
+                self._warm, self._measured.warmup = now, steps
+            return False
+        is_enough = steps - self._measured.warmup >= LEAST_STEPS
+        return machine.seconds is not None and is_enough and now - self._warm >= machine.seconds
+
     def measured(self) -> Measured:
         """Return what was measured, once the run is over."""
         measured, start = self._measured, 0
         measured.peak_mb = measured.peak_mb or peak_mb(self.setup.machine.device)
+        if self._is_gpu:
+            torch.cuda.synchronize()
+            begin, *ends = self._marks
+            measured.ends = [begin.elapsed_time(end) / 1000 for end in ends]
         for end in self._steps:
             step = self._batches[start:end]
             works = [_work(*batch[1:]) for batch in step]

@@ -22,6 +22,9 @@ WHOLE = {"copy_", "zero_", "fill_", "constant_"}
 RESHAPING = {"t_", "transpose_", "swapaxes_", "squeeze_", "unsqueeze_", "detach_", "requires_grad_"}
 """In-place operations that change no number, which are done as ever."""
 
+OF_SHAPE = {"empty_like", "zeros_like", "ones_like", "new_empty", "new_zeros", "new_ones"}
+"""Functions that take the shape of a tensor, and none of its numbers."""
+
 READ = {
     *("item", "tolist", "numpy", "equal", "allclose", "is_nonzero", "__bool__", "__float__"),
     *("__int__", "__index__", "__complex__", "__contains__", "__array__", "__format__", "__repr__"),
@@ -79,7 +82,7 @@ class _NotDrawn(TorchFunctionMode):
                 del self.waiting[_address(first)]
         given = any(self._waits(tensor) for tensor in _tensors((*args, *kwargs.values())))
         out = func(*args, **kwargs)
-        if given:
+        if given and name not in OF_SHAPE:
             # A view of what waits still waits; anything else was computed from it.
             made = first if name == "__setitem__" else out
             computed = any(not self._waits(tensor) for tensor in _tensors(made))

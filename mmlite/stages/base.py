@@ -22,7 +22,7 @@ from mmlite.models.adapters import Adapter
 from mmlite.models.fingerprint import weights_fingerprint
 from mmlite.models.quantization import packed_layers
 from mmlite.models.weightless import is_weightless
-from mmlite.optim import Schedule, build_optimizer, parameter_groups
+from mmlite.optim import Schedule, build_optimizer, divide_gradients, parameter_groups
 from mmlite.parallel import shard, sum_over_processes, uncompiled, world_size
 from mmlite.processor import Processor
 from mmlite.records import Prediction
@@ -223,11 +223,7 @@ class Stage(LightningModule, ABC):
         counted = self._supervised_tokens
         if world_size() > 1:  # on the device, where the processes' backend can reach it
             counted = sum_over_processes(counted.to(self.device))
-        tokens = counted.item()
-        for group in optimizer.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    parameter.grad /= max(tokens, 1)
+        divide_gradients(optimizer, max(int(counted.item()), 1))
         self._supervised_tokens.zero_()
 
     @final
@@ -334,6 +330,8 @@ class Stage(LightningModule, ABC):
 
     def with_features(self, batch: Batch) -> Batch:
         """Encode the tiles of a batch with the frozen encoder and keep the result in the cache."""
+        if self._trainer is not None:  # what came pinned is converted where it is now
+            batch = self.trainer.precision_plugin.convert_input(batch)
         cache = self.processor.features
         if cache is None or not cache.is_open or not len(batch.pixels):
             return batch

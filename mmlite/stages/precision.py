@@ -16,6 +16,7 @@ def prepare(plugin: Precision, *, is_trained: bool) -> None:
     """Let a trainer's precision plugin do right by stages; twice does no harm.
 
     - A batch converts its own tensors. Lightning would go through its records, which are frozen.
+      Those that a GPU is sent without waiting are converted there.
     - A language model keeps the tables that transformers makes in float32, such as the
       frequencies of its positions; rounded to bfloat16, far positions would be wrong.
     - Gradients of a fused optimizer are clipped where nothing scales them.
@@ -33,16 +34,21 @@ def prepare(plugin: Precision, *, is_trained: bool) -> None:
             "zero, so that weights become NaN, allowed: 32-true, bf16-mixed, 16-mixed, bf16-true, "
             "64-true; use bf16-true for weights of 16 bits"
         )
-    if "convert_input" in vars(plugin):
+    if "convert_module" in vars(plugin):
         return
-    plugin.convert_input = partial(_converted_input, plugin.convert_input)
+    if type(plugin).convert_input is not Precision.convert_input:  # that leaves all as it is
+        plugin.convert_input = partial(_converted_input, plugin.convert_input)
     plugin.convert_module = partial(_converted_module, plugin.convert_module)
     if isinstance(plugin, MixedPrecision):
         plugin.clip_gradients = partial(_clip_gradients, plugin)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _converted_input(convert: Callable[[Any], Any], data: Any) -> Any:
-    return data.map(convert) if isinstance(data, Batch) else convert(data)
+    if not isinstance(data, Batch):
+        return convert(data)
+    # What is pinned is converted by the GPU (`Stage.with_features`): a copy made here would not be
+    # pinned, and the program would wait while it is sent there.
+    return data.map(lambda tensor: tensor if tensor.is_pinned() else convert(tensor))
 
 
 def _converted_module(convert: Callable[[nn.Module], nn.Module], module: nn.Module) -> nn.Module:

@@ -152,3 +152,17 @@ def test_whatever_is_left_random_is_as_it_would_have_been(build):
     expected, found = seeded(build), seeded(lambda: loaded_without_drawing(build))
     for name, tensor in expected.items():
         assert torch.equal(found[name], tensor), name
+
+
+def test_a_shape_that_is_asked_for_is_no_number_that_is_read():
+    builds = []
+
+    def build() -> nn.Module:
+        builds.append(1)
+        made = nn.Linear(3, 3)
+        made.register_buffer("of_shape", torch.zeros_like(made.weight))
+        made.load_state_dict({"weight": torch.ones(3, 3), "bias": torch.ones(3)}, strict=False)
+        return made
+
+    assert torch.equal(loaded_without_drawing(build).of_shape, torch.zeros(3, 3))
+    assert len(builds) == 1
