@@ -1,5 +1,6 @@
 """Decoding of one batch: prefill, then token by token, finished rows dropped."""
 
+import logging
 from collections.abc import Callable, Sequence
 
 import torch
@@ -9,6 +10,7 @@ from torch.nn.functional import pad
 
 from mmlite.batch import Batch
 from mmlite.generation.cache import roomy_cache
+from mmlite.generation.fixed import FixedSteps, can_fix
 from mmlite.generation.requests import Decoding
 from mmlite.generation.sampling import choose_tokens
 from mmlite.models import VisionLanguageModel
@@ -24,6 +26,14 @@ the next; what a row has written is one list that grows."""
 LIVE_FRACTION = 0.75
 """Finished rows are dropped once at most this share still writes: copying the cache costs too."""
 
+FIXED_LIVE_FRACTION = 0.5
+"""The same where steps are fixed, which then have to be fixed anew."""
+
+STEPS_BEFORE = 4
+"""Steps that are done before others are fixed, which takes a GPU about as long as two of them."""
+
+_log = logging.getLogger(__name__)
+
 
 class BatchDecoder:
     """Writes on from a left-padded batch of prompts.
@@ -35,6 +45,8 @@ class BatchDecoder:
         uniform: Numbers to sample with, or None when nothing is sampled.
         stop_ids: Tokens that end a row.
         processors: Change the logits, one after the other.
+        is_fixed: Whether steps of one shape are fixed and, on a GPU, recorded
+            (`mmlite.generation.fixed`), where the model's can be; None: on a GPU.
     """
 
     def __init__(
@@ -46,6 +58,7 @@ class BatchDecoder:
         uniform: Float[Tensor, "row step"] | None,
         stop_ids: frozenset[int],
         processors: Sequence[LogitsProcessor] = (),
+        is_fixed: bool | None = None,
     ) -> None:
         self.model = model
         self.batch = batch
@@ -61,36 +74,77 @@ class BatchDecoder:
         self.mask = pad(batch.attention_mask, (0, decoding.max_new_tokens), value=True)
         self.lengths = batch.attention_mask.sum(dim=-1, keepdim=True)
         self.cache = roomy_cache(model.language.model.config)
+        self._is_gpu = batch.input_ids.is_cuda
+        self._may_fix = self._is_gpu if is_fixed is None else is_fixed
+        self._may_fix = self._may_fix and can_fix(model, self.cache)
+        self._fixed: FixedSteps | None = None
+        self._alike = 0
 
     def run(self) -> None:
         """Write until every row has ended or is cut; `generated` and `finished` hold the result."""
-        hidden = self._prefill()
+        logits = self._prefill()
         for step in range(self.decoding.max_new_tokens):
-            tokens = self._choose(hidden, step)
+            tokens = self._choose(logits, step)
             for row, token in zip(self.rows, tokens.tolist(), strict=True):
                 self._take(row, token)
             live = [place for place, row in enumerate(self.rows) if not self.finished[row]]
             if not live or step + 1 == self.decoding.max_new_tokens:
                 return
-            if len(live) <= LIVE_FRACTION * len(self.rows):
+            fewest = LIVE_FRACTION if self._fixed is None else FIXED_LIVE_FRACTION
+            if len(live) <= fewest * len(self.rows):
                 kept = torch.tensor(live, device=tokens.device)
                 self._drop(kept)
                 tokens = tokens[kept]
-            hidden = self._advance(tokens, step)
+            logits = self._advance(tokens, step)
 
-    def _prefill(self) -> Float[Tensor, "row text_dim"]:
+    def _prefill(self) -> Float[Tensor, "row vocabulary"]:
         mask = self.batch.attention_mask
         positions = (mask.long().cumsum(dim=-1) - 1).clamp(min=0)
         embeddings = self.model.embed(self.batch)
-        return self.model.language(embeddings, mask, positions, self.cache)[:, -1]
+        hidden = self.model.language(embeddings, mask, positions, self.cache)[:, -1]
+        return self.model.language.logits(hidden)
 
-    def _advance(self, tokens: Int[Tensor, " row"], step: int) -> Float[Tensor, "row text_dim"]:
+    def _advance(self, tokens: Int[Tensor, " row"], step: int) -> Float[Tensor, "row vocabulary"]:
+        if self._fixed is not None and not self._fixed.left:
+            self._release()
+        if self._may_fix and self._fixed is None and self._alike >= STEPS_BEFORE:
+            self._fix(step)
+        if self._fixed is not None:
+            try:
+                return self._fixed(tokens)
+            except RuntimeError as error:  # nothing is lost: the same step is done as ever
+                told = " ".join(str(error).split())[:200]
+                _log.warning("Decoding goes on without a CUDA graph, more slowly: %s", told)
+                self._release()
+                self._may_fix = False
+        self._alike += 1
         embeddings = self.model.language.embed(tokens.unsqueeze(-1))
-        seen = self.mask[:, : self.batch.input_ids.shape[1] + step + 1]
-        return self.model.language(embeddings, seen, self.lengths + step, self.cache)[:, -1]
+        seen = self.mask[:, : self._prompt + step + 1]
+        hidden = self.model.language(embeddings, seen, self.lengths + step, self.cache)[:, -1]
+        return self.model.language.logits(hidden)
 
-    def _choose(self, hidden: Float[Tensor, "row text_dim"], step: int) -> Int[Tensor, " row"]:
-        logits = self.model.language.logits(hidden)
+    @property
+    def _prompt(self) -> int:
+        """Tokens of the prompts, padding included."""
+        return self.batch.input_ids.shape[1]
+
+    def _fix(self, step: int) -> None:
+        self._fixed = FixedSteps(
+            self.model,
+            self.cache,
+            mask=self.mask,
+            positions=self.lengths + step,
+            place=self._prompt + step,
+            most_steps=self.decoding.max_new_tokens - step - 1,
+            is_recorded=self._is_gpu,
+        )
+
+    def _release(self) -> None:
+        if self._fixed is not None:
+            self._fixed.release()
+            self._fixed = None
+
+    def _choose(self, logits: Float[Tensor, "row vocabulary"], step: int) -> Int[Tensor, " row"]:
         if self.processors:
             generated = [self.generated[row] for row in self.rows]
             for process in self.processors:
@@ -106,6 +160,8 @@ class BatchDecoder:
 
     def _drop(self, kept: Int[Tensor, " kept"]) -> None:
         """Keep only some of the rows in the cache; the others have ended."""
+        self._release()
+        self._alike = 0
         self.rows = [self.rows[place] for place in kept.tolist()]
         self.mask, self.lengths = self.mask[kept], self.lengths[kept]
         self.uniform = None if self.uniform is None else self.uniform[kept]

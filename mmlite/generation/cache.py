@@ -18,6 +18,7 @@ class RoomyLayer(DynamicLayer):
     """
 
     _room: tuple[Tensor, Tensor] | None = None
+    _place: Tensor | None = None
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
@@ -25,6 +26,11 @@ class RoomyLayer(DynamicLayer):
         """Add keys and values; return all of them as views of what there is room for."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
+        if self._place is not None:
+            assert self._room is not None, "a fixed layer has its room"
+            for room, states in zip(self._room, (key_states, value_states), strict=True):
+                room.index_copy_(-2, self._place, states)
+            return self._room
         old, new = self.get_seq_length(), key_states.shape[-2]
         if self._room is None or old + new > self._room[0].shape[-2]:
             size = old + new + ROOM_TOKENS
@@ -37,6 +43,33 @@ class RoomyLayer(DynamicLayer):
         values[..., old : old + new, :] = value_states
         self.keys, self.values = keys[..., : old + new, :], values[..., : old + new, :]
         return self.keys, self.values
+
+    def fix(self, place: Tensor, size: int) -> None:
+        """Make room once for so many tokens, and return all of it from now on.
+
+        What is beyond the tokens is zero: whoever looks must leave it out by a mask.
+
+        Args:
+            place: Where the next token goes; one number on the layer's device, which whoever fixed
+                the layer counts on.
+            size: Tokens, those that are there included.
+        """
+        old = self.get_seq_length()
+        keys, values = self.keys, self.values
+        assert keys is not None, "prompts were read before"
+        assert values is not None, "keys have values"
+        self._room = (_grown(keys, keys, old, size), _grown(values, values, old, size))
+        for room in self._room:
+            room[..., old:, :] = 0
+        self._place = place
+        self.keys, self.values = self._room
+
+    def release(self, length: int) -> None:
+        """Hold so many tokens, and grow again by what is added."""
+        assert self._room is not None, "only fixed layers are released"
+        keys, values = self._room
+        self._place = None
+        self.keys, self.values = keys[..., :length, :], values[..., :length, :]
 
     def batch_select_indices(self, indices: Tensor) -> None:
         """Keep some rows."""

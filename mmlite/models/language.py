@@ -85,7 +85,7 @@ class LanguageModel(nn.Module, ABC):
     def forward(
         self,
         embeddings: Float[Tensor, "batch token text_dim"],
-        attention_mask: Bool[Tensor, "batch key"] | None,
+        attention_mask: Bool[Tensor, "batch key"] | Bool[Tensor, "batch 1 query key"] | None,
         position_ids: Int[Tensor, "batch token"] | None = None,
         cache: Cache | None = None,
     ) -> Float[Tensor, "batch token text_dim"]:
@@ -93,7 +93,8 @@ class LanguageModel(nn.Module, ABC):
 
         Args:
             embeddings: Of the tokens.
-            attention_mask: True where there is a token; covers the cached tokens too. None where
+            attention_mask: True where there is a token; covers the cached tokens too. Or, for each
+                query, True where it sees a key. None where
                 padding stands behind the tokens, which causal attention never sees, or where a row
                 holds several examples (`mmlite.packing`).
             position_ids: Place of each token; where they start again, another example begins,

@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.optim import AdamW
 
 from mmlite.batch import IGNORE_INDEX, Batch
-from mmlite.generation import Decoding, Engine, Request
+from mmlite.generation import Decoding, Engine, Request, batch_decoder, fixed
+from mmlite.generation.fixed import FixedSteps
 from mmlite.models import MLPProjector, NewLanguageModel, TimmVision, VisionLanguageModel
 from mmlite.models.adapters import Adapter
 from mmlite.models.quantization import Quantization
@@ -158,6 +159,34 @@ def test_four_bit_weights_learn_their_updates_on_a_gpu(tmp_path):
     trainer.fit(stage, data)
     last = float(trainer.callback_metrics["train/loss"])
     assert last < 2.4  # the logarithm of the vocabulary, 18, is 2.9
+
+
+def test_recorded_steps_write_what_usual_ones_do(monkeypatch):
+    """Rows end at various lengths, and rooms of few tokens are left: steps are recorded anew."""
+    model, processor = build_model().eval(), tiny_processor()
+    recorded: list[torch.cuda.CUDAGraph] = []
+
+    class Counted(FixedSteps):
+        def _record(self) -> None:
+            super()._record()
+            assert self._graph is not None
+            recorded.append(self._graph)
+
+    monkeypatch.setattr(batch_decoder, "FixedSteps", Counted)
+    monkeypatch.setattr(batch_decoder, "STEPS_BEFORE", 2)
+    monkeypatch.setattr(fixed, "ROOM_TOKENS", 16)
+    asked = [
+        Request((Turn("user", "<image>" + "what is red ? " * (1 + n)),), (ImageRef(data=png(n)),))
+        for n in range(7)
+    ]
+    decoding = Decoding(max_new_tokens=60, temperature=1.5, seed=3)
+    engine = Engine(model, processor, max_batch_tokens=4096)
+    found = [made.token_ids for made in engine.generate(asked, decoding)]
+    assert len(recorded) > 2
+    monkeypatch.setattr(batch_decoder, "can_fix", lambda *args: False)
+    expected = [made.token_ids for made in engine.generate(asked, decoding)]
+    assert found == expected
+    assert len({len(ids) for ids in expected}) > 1
 
 
 def test_batched_decoding_writes_on_a_gpu_what_one_at_a_time_does():
