@@ -1,5 +1,6 @@
 """The decoding engine: many requests in, their generations out, in the same order."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from mmlite.images import image_key
 from mmlite.models import VisionLanguageModel
 from mmlite.processor import Encoded, Processor
 from mmlite.records import content_key
+
+MOST_READERS = 8
+"""Threads that read a batch's images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +150,10 @@ class Engine:
             seeds = [int(content_key(decoding.seed, job.key)[:15], 16) for job in jobs]
             drawn = [draw_uniform(seed, decoding.max_new_tokens) for seed in seeds]
             uniform = torch.stack(drawn).to(device)
-        batch = self.processor.collate([job.encoded for job in jobs], pad_left=True)
+        # A GPU waits for the images; a model on the CPU has its threads itself.
+        readers = min(MOST_READERS, os.cpu_count() or 1) if device.type == "cuda" else 1
+        encoded = [job.encoded for job in jobs]
+        batch = self.processor.collate(encoded, pad_left=True, readers=readers)
         with torch.inference_mode(), _evaluating(self.model):
             decoder = BatchDecoder(
                 self.model,

@@ -121,12 +121,15 @@ class ImageTransform(ABC):  # noqa: B024 - so that a YAML may name another by cl
         Returns:
             Tiles in reading order, tile x 3 x size_px x size_px, float32.
         """
-        pixels = image.astype(np.float32)
-        mean, std = (np.asarray(part, dtype=np.float32) * 255 for part in (self.mean, self.std))
-        pixels = (pixels - mean) / std
-        grid = pixels.reshape(rows, self.size_px, columns, self.size_px, 3)
-        tiles = grid.transpose(0, 2, 4, 1, 3).reshape(-1, 3, self.size_px, self.size_px)
-        return np.ascontiguousarray(tiles)
+        parts = (np.asarray(part, dtype=np.float32) * 255 for part in (self.mean, self.std))
+        mean, std = (part[:, None, None] for part in parts)
+        grid = image.reshape(rows, self.size_px, columns, self.size_px, 3)
+        # Put in order as bytes, then computed in place: a fifth of the time the other way round.
+        tiles = grid.transpose(0, 2, 4, 1, 3).astype(np.float32, order="C")
+        tiles = tiles.reshape(-1, 3, self.size_px, self.size_px)
+        tiles -= mean
+        tiles /= std
+        return tiles
 
 
 def _canvas(size: tuple[int, int], height: int, width: int) -> tuple[int, int]:

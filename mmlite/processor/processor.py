@@ -125,12 +125,15 @@ class Processor:
         """Turn an Example's whole conversation into token ids and labels."""
         return self.encode(example.turns, example.images, example=example)
 
-    def collate(self, rows: Sequence[Encoded], *, pad_left: bool = False) -> Batch:
+    def collate(
+        self, rows: Sequence[Encoded], *, pad_left: bool = False, readers: int = 1
+    ) -> Batch:
         """Load the images of sequences and pad everything into one Batch.
 
         Args:
             rows: At least one sequence.
             pad_left: Whether padding comes first, as generation wants it.
+            readers: Threads that read images.
         """
         lengths = torch.tensor([len(row.input_ids) for row in rows])
         longest = int(lengths.max())
@@ -138,7 +141,7 @@ class Processor:
         mask = place >= longest - lengths[:, None] if pad_left else place < lengths[:, None]
         input_ids = _padded([row.input_ids for row in rows], longest, self.pad_id, left=pad_left)
         labels = _padded([row.labels for row in rows], longest, IGNORE_INDEX, left=pad_left)
-        tiles = load_tiles(rows, self.image, self.features)
+        tiles = load_tiles(rows, self.image, self.features, readers=readers)
         return Batch(
             input_ids=input_ids,
             labels=labels,

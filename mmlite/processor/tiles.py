@@ -1,7 +1,10 @@
 """Loading the images of sequences: each tile as pixels, or as features from the cache."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,7 +39,11 @@ class Tiles:
 
 
 def load_tiles(
-    rows: Sequence[Encoded], transform: ImageTransform, cache: FeatureCache | None
+    rows: Sequence[Encoded],
+    transform: ImageTransform,
+    cache: FeatureCache | None,
+    *,
+    readers: int = 1,
 ) -> Tiles:
     """Load the images of sequences.
 
@@ -44,30 +51,33 @@ def load_tiles(
         rows: The sequences, in the order of their images' placeholders.
         transform: Cuts images into tiles.
         cache: Of features, or None.
+        readers: Threads that read images.
 
     Raises:
         ValueError: If an image cannot be read, or has changed since its row was encoded; naming
             the row.
     """
-    found: list[Tensor] = []
-    missing: list[np.ndarray] = []
-    keys: list[str] = []
-    order: list[tuple[bool, int]] = []
-    for row in rows:
-        layouts = row.layouts or (None,) * len(row.images)
-        for ref, layout in zip(row.images, layouts, strict=True):
-            try:
-                names, cached = _cached(ref, layout, transform, cache)
-                if cached:
-                    order += [(False, len(found) + tile) for tile in range(len(cached))]
-                    found += cached
-                    continue
-                tiles = transform(_unchanged(ref, layout, transform), layout)
-            except ValueError as error:
-                raise RowError.at(row.name, error) from error
+    images = [
+        _Image(row.name, ref, layout, *_cached(ref, layout, transform, cache, row.name))
+        for row in rows
+        for ref, layout in zip(row.images, row.layouts or (None,) * len(row.images), strict=True)
+    ]
+    unread = [image for image in images if not image.cached]
+    with _reading(readers if len(unread) > 1 else 1) as each:
+        read = each(lambda image: image.read(transform), unread)
+        found: list[Tensor] = []
+        missing: list[np.ndarray] = []
+        keys: list[str] = []
+        order: list[tuple[bool, int]] = []
+        for image in images:
+            if image.cached:
+                order += [(False, len(found) + tile) for tile in range(len(image.cached))]
+                found += image.cached
+                continue
+            tiles = next(read)
             order += [(True, len(missing) + tile) for tile in range(len(tiles))]
             missing += list(tiles)
-            keys += names or [""] * len(tiles)
+            keys += image.keys or [""] * len(tiles)
     size = transform.size_px
     places = [len(found) + index if is_pixel else index for is_pixel, index in order]
     return Tiles(
@@ -79,13 +89,48 @@ def load_tiles(
     )
 
 
+@dataclass
+class _Image:
+    """An image of a row, with the keys of its tiles and their features if all are cached."""
+
+    row: str
+    ref: ImageRef
+    layout: Layout | None
+    keys: list[str]
+    cached: list[Tensor]
+
+    def read(self, transform: ImageTransform) -> np.ndarray:
+        """Return its tiles as pixels."""
+        try:
+            return transform(_unchanged(self.ref, self.layout, transform), self.layout)
+        except ValueError as error:
+            raise RowError.at(self.row, error) from error
+
+
+@contextmanager
+def _reading(readers: int) -> Iterator[Callable[[Callable[[_Image], np.ndarray], Any], Any]]:
+    """Give what calls a function for each image, in order, in so many threads."""
+    if readers == 1:
+        yield map
+        return
+    with ThreadPoolExecutor(readers) as pool:
+        yield pool.map
+
+
 def _cached(
-    ref: ImageRef, layout: Layout | None, transform: ImageTransform, cache: FeatureCache | None
+    ref: ImageRef,
+    layout: Layout | None,
+    transform: ImageTransform,
+    cache: FeatureCache | None,
+    row: str,
 ) -> tuple[list[str], list[Tensor]]:
     """Return the keys of an image's tiles, and their features if all of them are cached."""
     if cache is None or not cache.is_open:
         return [], []
-    key, number = image_key(ref, transform), transform.num_tiles
+    try:
+        key, number = image_key(ref, transform), transform.num_tiles
+    except ValueError as error:
+        raise RowError.at(row, error) from error
     if layout is not None:  # the same image is cut otherwise beside other images
         key, number = f"{key}-{layout.rows}x{layout.columns}", layout.num_tiles
     names = [f"{key}-{tile}" for tile in range(number)]

@@ -60,6 +60,18 @@ def test_tiles_follow_the_order_of_placeholders():
     assert pair.tile_order.tolist() == [0, 1, 2, 3]
 
 
+def test_threads_read_the_same_images_in_the_same_order():
+    processor = tiny_processor()
+    images = [ImageRef(data=png(number, 24)) for number in range(9)]
+    rows = [
+        processor.encode([Turn("user", "<image>" * number)], images[:number])
+        for number in (4, 0, 5)
+    ]
+    alone, together = (processor.collate(rows, readers=readers) for readers in (1, 4))
+    assert torch.equal(alone.pixels, together.pixels)
+    assert torch.equal(alone.tile_order, together.tile_order)
+
+
 def test_placeholders_and_images_must_agree():
     with pytest.raises(ValueError, match=r"got 1 <image> placeholders in the turns and 0 images"):
         tiny_processor().encode([Turn("user", "<image> red")])
@@ -149,6 +161,8 @@ def test_an_unreadable_image_names_its_row_with_and_without_a_cache(tmp_path):
             ValueError, match=r"here row 3 \(e3\): image .*gone\.png: cannot be read"
         ):
             processor.collate([row])
+        with pytest.raises(ValueError, match=r"here row 3 \(e3\): image .*gone\.png"):
+            processor.collate([row, row], readers=2)
 
 
 def test_decoding_leaves_special_tokens_out():
