@@ -116,10 +116,9 @@ def whole_steps(shape: Shape, steps: int, threads: int) -> str:
                 raise RuntimeError(f"{way}: {failure}")
             found = Measured.read(out)
             base = base or found
-            speed, busy = (
-                found.rate(found.tokens, busy=of) / base.rate(base.tokens, busy=of)
-                for of in (False, True)
-            )
+            speed = found.rate(found.tokens) / base.rate(base.tokens)
+            busy = found.rate(found.tokens, seconds=found.busy_seconds)
+            busy /= base.rate(base.tokens, seconds=base.busy_seconds)
             lines.append(
                 f"| {way} | {found.rate(found.tokens):,.0f} | {found.rate(found.supervised):,.0f} "
                 f"| {1 - sum(found.tokens) / sum(found.padded):.0%} | {found.peak_mb:,.0f} "

@@ -88,8 +88,8 @@ def line(arm: str, measured: Measured, base: Measured) -> Line:
         padding=1 - sum(measured.tokens) / sum(measured.padded),
         peak_mb=measured.peak_mb,
         faster=rate / base_rate,
-        busy_faster=measured.rate(measured.supervised, busy=True)
-        / base.rate(base.supervised, busy=True),
+        busy_faster=measured.rate(measured.supervised, seconds=measured.busy_seconds)
+        / base.rate(base.supervised, seconds=base.busy_seconds),
         memory=measured.peak_mb / base.peak_mb,
         loss_difference=difference,
     )

@@ -126,7 +126,7 @@ def usual_ways(stage: str, *, is_trial: bool) -> tuple[str, ...]:
         return ("transformers", "mmlite")
     if is_trial:  # compiling takes longer than all the rest
         return ("transformers", "mmlite", "mmlite packed", "mmlite packed bfloat16")
-    return ("transformers", "mmlite", "mmlite packed compiled", "mmlite packed compiled bfloat16")
+    return ("transformers", "mmlite", "mmlite packed compiled bfloat16")
 
 
 def gpu_limits(memory: int, batch_tokens: int | None, pack_tokens: int | None) -> Limits:
@@ -183,14 +183,15 @@ def attempts_of(arm: Arm, limits: Limits) -> tuple[Attempt, ...]:
     """Return what is tried of an arm, without what an H200's 141 GB do not hold.
 
     Extractions of 16,384 tokens, 24,000 with padding, did not fit with transformers: logits, their
-    copies in float32 and their gradients. In full tuning of 1.7B half as many took 109 GB, and more
-    than a half of that grows with the tokens, so that a whole batch was not tried.
+    copies in float32 and their gradients. In full tuning of 1.7B half as many took 109 GB, and 79
+    with mmlite, and more than a half of that grows with the tokens: a whole batch was not tried.
     """
     if arm.stage == DECODING:
         return ATTEMPTS[:1]
-    is_whole = limits.batch_tokens >= LARGE_BATCH and arm.way in TRANSFORMERS
-    is_known = arm.stage == "extraction" or (arm.size, arm.stage) == ("1.7B", "full")
-    return ATTEMPTS[1:] if is_whole and is_known else ATTEMPTS
+    is_wide = arm.stage == "extraction" and arm.way in TRANSFORMERS
+    is_large = (arm.size, arm.stage) == ("1.7B", "full") and arm.way not in LEAN
+    is_known = limits.batch_tokens >= LARGE_BATCH and (is_wide or is_large)
+    return ATTEMPTS[1:] if is_known else ATTEMPTS
 
 
 def setup_of(arm: Arm, limits: Limits, machine: Machine, attempt: Attempt = ATTEMPTS[0]) -> Setup:

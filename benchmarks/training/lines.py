@@ -32,7 +32,7 @@ class Line:
         speed: How many times as many supervised tokens per second as transformers.
         loss: Mean of the first step; that of another way differs by its rows alone.
         steps: That count.
-        seconds: They took.
+        seconds: They took, all together; rates are by the median step.
         kernels: Of one step more, where that was asked for.
     """
 
@@ -67,14 +67,15 @@ def measured_line(arm: Arm, measured: Measured, *, note: str, peak: float | None
         note: What else there is to say.
         peak: The device's peak rate in FLOP/s, if it is known.
     """
-    flops = measured.rate(measured.flops)
+    took = measured.usual_seconds
+    flops = measured.rate(measured.flops, seconds=took)
     return Line(
         size=arm.size,
         stage=arm.stage,
         way=arm.way,
         note=note,
-        supervised_per_second=measured.rate(measured.supervised),
-        tokens_per_second=measured.rate(measured.tokens),
+        supervised_per_second=measured.rate(measured.supervised, seconds=took),
+        tokens_per_second=measured.rate(measured.tokens, seconds=took),
         flops_per_second=flops,
         utilisation=None if peak is None else flops / peak,
         peak_gb=measured.peak_mb / 1000,

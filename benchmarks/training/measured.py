@@ -2,7 +2,9 @@
 
 import json
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from benchmarks.flops import Work, training_flops
@@ -153,15 +155,26 @@ class Measured:
         """How long the steps took that count."""
         return self.ends[-1] - self.ends[self.warmup - 1]
 
-    def rate(self, counts: list[int] | list[float], *, busy: bool = False) -> float:
+    @property
+    def usual_seconds(self) -> float:
+        """How long they would have taken, had each taken as long as the median one."""
+        counted = self.ends[self.warmup - 1 :]
+        steps = [end - begin for begin, end in pairwise(counted)]
+        return median(steps) * len(steps)
+
+    def rate(self, counts: list[int] | list[float], *, seconds: float | None = None) -> float:
         """Return what was done per second in the steps that count.
 
         Args:
             counts: Of each step.
-            busy: Whether processor time counts.
+            seconds: That they took; None: `seconds`.
         """
-        took = self.busy[-1] - self.busy[self.warmup - 1] if busy else self.seconds
-        return sum(counts[self.warmup :]) / took
+        return sum(counts[self.warmup :]) / (self.seconds if seconds is None else seconds)
+
+    @property
+    def busy_seconds(self) -> float:
+        """How much processor time they took."""
+        return self.busy[-1] - self.busy[self.warmup - 1]
 
 
 def mixed(folder: Path) -> list[Mixed]:
