@@ -79,7 +79,7 @@ class Limits:
     batch_tokens: int
     pack_tokens: int | None = None
     steps: int = 400
-    rows: int = 4096
+    rows: int = 2048
     questions: int = 128
     new_tokens: int = 64
     picture_px: tuple[int, int] = (640, 480)

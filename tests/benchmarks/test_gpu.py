@@ -6,13 +6,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from tiny import tiny_processor
 
 from benchmarks.gpu import build_arms, main, peak_flops, table
-from benchmarks.training import gpu_program
+from benchmarks.training import gpu_program, recorder
 from benchmarks.training.gpu_arms import (
     ATTEMPTS,
     DEVICE_FILE,
@@ -27,10 +28,11 @@ from benchmarks.training.gpu_arms import (
 from benchmarks.training.gpu_program import Program, find_device
 from benchmarks.training.isolated import LOG_FILE, OUT_OF_MEMORY, OUT_OF_TIME, run_apart
 from benchmarks.training.lines import Line
-from benchmarks.training.measured import Machine, Measured
+from benchmarks.training.measured import Machine, Measured, Setup
 from benchmarks.training.parts import new_llava
 from benchmarks.training.recorder import Recorder, sequence_lengths
-from benchmarks.training.shapes import QWEN3_SIZES
+from benchmarks.training.shapes import QWEN3_SIZES, TINY
+from mmlite.batch import IGNORE_INDEX
 from mmlite.packing import pack
 from mmlite.processor import Encoded
 
@@ -174,9 +176,41 @@ def test_what_is_known_not_to_fit_is_not_tried():
     assert first("transformers", "extraction") == 2
     assert first("transformers", "full", "1.7B") == 2
     assert first("transformers", "full") == first("transformers", "alignment", "1.7B") == 1
-    assert first("mmlite", "extraction") == first("mmlite", "full", "1.7B") == 1
+    assert first("mmlite", "extraction") == first("mmlite", "full") == 1
+    assert first("mmlite", "full", "1.7B") == 2
+    assert first("mmlite packed compiled bfloat16", "full", "1.7B") == 1
     assert first("transformers", "extraction", limits=small) == 1
     assert len(attempts_of(Arm("0.6B", "decoding", "transformers"), large)) == 1
+
+
+def test_ways_that_keep_little_of_a_token_take_twice_as_many_at_a_time():
+    limits, machine = gpu_limits(141 * 10**9, None, None), Machine()
+    lean, usual = (
+        setup_of(Arm("0.6B", "full", way), limits, machine)
+        for way in ("mmlite packed compiled bfloat16", "mmlite packed")
+    )
+    assert lean.batch_tokens == lean.pack_tokens == 32768
+    assert usual.batch_tokens == usual.pack_tokens == 16384
+
+
+def test_steps_count_once_it_is_warm_and_the_median_tells_how_long_they_take(monkeypatch):
+    clock = iter([0.0, 3.0, 4.0, 6.0, 7.0, 8.0, 28.0, 29.0])  # the begin, and the steps' ends
+    told = SimpleNamespace(perf_counter=lambda: next(clock), process_time=lambda: 0.0)
+    monkeypatch.setattr(recorder, "time", told)
+    machine = Machine(warmup=1, warmup_seconds=5.0, seconds=22.5)
+    watch = Recorder(Setup(shape=TINY, machine=machine))
+    watch.start()
+    labels, mask = torch.tensor([[IGNORE_INDEX, 1, 2]]), torch.ones(1, 3)
+    ended = []
+    while True:
+        watch.add(torch.tensor(1.0), labels, mask)
+        ended.append(watch.end_step())
+        if ended[-1]:
+            break
+    assert len(ended) == 7
+    measured = watch.measured()
+    assert (measured.warmup, measured.seconds, measured.usual_seconds) == (3, 23.0, 4.0)
+    assert measured.rate(measured.tokens) == pytest.approx(4 * 3 / 23)
 
 
 @pytest.fixture
