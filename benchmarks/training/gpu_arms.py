@@ -182,13 +182,15 @@ ATTEMPTS = (Attempt(), Attempt(share=2), Attempt(share=2, checkpointing=True))
 def attempts_of(arm: Arm, limits: Limits) -> tuple[Attempt, ...]:
     """Return what is tried of an arm, without what an H200's 141 GB do not hold.
 
-    Extractions of 16,384 tokens, 24,000 with padding, did not fit with transformers: logits, their
-    copies in float32 and their gradients. In full tuning of 1.7B half as many took 109 GB, and 79
-    with mmlite, and more than a half of that grows with the tokens: a whole batch was not tried.
+    With transformers, full tuning of 0.6B with 16,384 tokens (19,000 with padding) had 102 GB of
+    tensors when it found no piece of 12 GB in what was left of the rest. Extractions of as many,
+    24,000 with padding, did not fit either: logits, their copies in float32 and their gradients. In
+    full tuning of 1.7B half as many took 109 GB, and 79 with mmlite, and more than a half of that
+    grows with the tokens: a whole batch was not tried.
     """
     if arm.stage == DECODING:
         return ATTEMPTS[:1]
-    is_wide = arm.stage == "extraction" and arm.way in TRANSFORMERS
+    is_wide = arm.stage in ("full", "extraction") and arm.way in TRANSFORMERS
     is_large = (arm.size, arm.stage) == ("1.7B", "full") and arm.way not in LEAN
     is_known = limits.batch_tokens >= LARGE_BATCH and (is_wide or is_large)
     return ATTEMPTS[1:] if is_known else ATTEMPTS

@@ -36,8 +36,8 @@ WINDOW_BATCHES = 16
 """Batches whose rows are sorted by length together, where a batch is a number of tokens."""
 
 PAD_MULTIPLE = 128
-"""Tokens of a block of flex attention. Packed rows, nearly full, have one length then, but for the
-last ones of an epoch."""
+"""Tokens of a block of flex attention. Where blocks are compiled, packed rows, nearly full, are
+padded to their whole length instead: each other length would be compiled for."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def batch_budget(setup: Setup, switches: Switches) -> BatchBudget:
         return BatchBudget(
             rows,
             pack_tokens=row,
-            pad_multiple=math.gcd(row, PAD_MULTIPLE),
+            pad_multiple=row if switches.compiled else math.gcd(row, PAD_MULTIPLE),
             window_batches=WINDOW_BATCHES,
         )
     # Short rows make batches of many, as far as their tokens allow.

@@ -174,8 +174,8 @@ def test_what_is_known_not_to_fit_is_not_tried():
         return attempts_of(Arm(size, stage, way), limits)[0].share
 
     assert first("transformers", "extraction") == 2
-    assert first("transformers", "full", "1.7B") == 2
-    assert first("transformers", "full") == first("transformers", "alignment", "1.7B") == 1
+    assert first("transformers", "full") == first("transformers", "full", "1.7B") == 2
+    assert first("transformers", "alignment", "1.7B") == 1
     assert first("mmlite", "extraction") == first("mmlite", "full") == 1
     assert first("mmlite", "full", "1.7B") == 2
     assert first("mmlite packed compiled bfloat16", "full", "1.7B") == 1

@@ -3,7 +3,8 @@
 import pytest
 import torch
 from tiny import tiny_language_of
-from torch.nn.attention.flex_attention import BlockMask, create_block_mask
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
+from torch.nn.functional import scaled_dot_product_attention
 
 from mmlite.models.attention import BLOCK_TOKENS, packed_mask
 
@@ -68,6 +69,18 @@ def test_a_packed_mask_is_that_of_every_pair_of_tokens(rows):
         [sorted(a + b) for a, b in zip(*pair, strict=True)]
         for pair in zip(some, whole, strict=True)
     ]
+
+
+def test_flex_attention_takes_the_mask_whole():
+    """Its compiler, that is: where it stops at something, gradients fail on a GPU."""
+    positions = positions_of([(100, 28, 300, 84)])
+    example, place = (positions == 0).cumsum(1)[0], torch.arange(512)
+    seen = (place[:, None] >= place) & (example[:, None] == example)
+    states = torch.randn(3, 1, 2, 512, 16, generator=torch.Generator().manual_seed(0))
+    compiled = torch.compile(flex_attention, fullgraph=True, backend="eager")
+    with torch.no_grad():
+        found = compiled(*states, block_mask=packed_mask(positions))
+    torch.testing.assert_close(found, scaled_dot_product_attention(*states, attn_mask=seen))
 
 
 @pytest.mark.parametrize(
