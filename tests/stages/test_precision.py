@@ -58,6 +58,21 @@ def test_bf16_true_trains_weights_and_batches_of_bfloat16(make, cached, tmp_path
         assert found == pytest.approx(float(expected), rel=0.03), name
 
 
+def test_what_is_pinned_is_converted_behind_the_copy_that_must_not_wait(monkeypatch, tmp_path):
+    sent: list[torch.dtype] = []
+    original = Batch.to
+
+    def to(batch: Batch, *args: Any, **kwargs: Any) -> Batch:
+        sent.append(batch.pixels.dtype)
+        return original(batch, *args, **kwargs)
+
+    monkeypatch.setattr(torch.Tensor, "is_pinned", lambda tensor: not sent)
+    monkeypatch.setattr(Batch, "to", to)
+    stage, _, _ = fit(tmp_path, precision="bf16-true", max_steps=1, limit_val_batches=0)
+    assert sent == [torch.float32]
+    assert stage.seen.pixels.dtype == torch.bfloat16
+
+
 def test_positions_stay_in_float32(tmp_path):
     stage, _, _ = fit(tmp_path, precision="bf16-true")
     assert stage.parts["language"].model.model.rotary_emb.inv_freq.dtype == torch.float32
