@@ -153,7 +153,7 @@ class Engine:
         # A GPU waits for the images; a model on the CPU has its threads itself.
         readers = min(MOST_READERS, os.cpu_count() or 1) if device.type == "cuda" else 1
         encoded = [job.encoded for job in jobs]
-        batch = self.processor.collate(encoded, pad_left=True, readers=readers)
+        batch = self.processor.collate(encoded, pad_left=True, readers=readers, is_shared=True)
         with torch.inference_mode(), _evaluating(self.model):
             decoder = BatchDecoder(
                 self.model,

@@ -54,24 +54,31 @@ class ThinkingBudget:
     ) -> Float[Tensor, "row vocabulary"]:
         """Return the logits to choose from."""
         thinking = [place for place, ended in enumerate(self._ended(generated)) if not ended]
-        if not thinking:
+        bound = [place for place in thinking if self._is_bound(len(generated[place]))]
+        if not bound and not (thinking and len(self.blocked_ids)):
             return logits
         logits = logits.clone()
         if len(self.blocked_ids):
             rows = torch.tensor(thinking, device=logits.device).unsqueeze(-1)
             logits[rows, self.blocked_ids.to(logits.device)] = -torch.inf
-        for place in thinking:
-            self._bound(len(generated[place]), logits[place])
+        for place in bound:
+            self._bind(len(generated[place]), logits[place])
         return logits
 
-    def _bound(self, written: int, logits: Tensor) -> None:
+    def _is_bound(self, written: int) -> bool:
+        """Whether a thought of so many tokens is in the last part of its budget."""
+        budget = self.thinking.max_tokens
+        is_pushed = written > self.thinking.push_fraction * budget
+        return written < budget and (is_pushed or written >= budget - len(self.forced_ids))
+
+    def _bind(self, written: int, logits: Tensor) -> None:
         """Push a row towards the end, or make it write the next token of the end."""
         budget = self.thinking.max_tokens
         forced = written - (budget - len(self.forced_ids))
-        if 0 <= forced < len(self.forced_ids):
+        if forced >= 0:
             logits.fill_(-torch.inf)
             logits[self.forced_ids[forced]] = 0.0
-        elif written > self.thinking.push_fraction * budget and forced < 0:
+        else:
             logits[self.end_ids[0]] += logits[self.end_ids[0]].abs() * (written / budget)
 
     def _ended(self, generated: Sequence[Sequence[int]]) -> list[bool]:

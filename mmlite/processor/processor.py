@@ -126,7 +126,12 @@ class Processor:
         return self.encode(example.turns, example.images, example=example)
 
     def collate(
-        self, rows: Sequence[Encoded], *, pad_left: bool = False, readers: int = 1
+        self,
+        rows: Sequence[Encoded],
+        *,
+        pad_left: bool = False,
+        readers: int = 1,
+        is_shared: bool = False,
     ) -> Batch:
         """Load the images of sequences and pad everything into one Batch.
 
@@ -134,6 +139,7 @@ class Processor:
             rows: At least one sequence.
             pad_left: Whether padding comes first, as generation wants it.
             readers: Threads that read images.
+            is_shared: Whether rows share the tiles of an image that several of them have.
         """
         lengths = torch.tensor([len(row.input_ids) for row in rows])
         longest = int(lengths.max())
@@ -141,7 +147,7 @@ class Processor:
         mask = place >= longest - lengths[:, None] if pad_left else place < lengths[:, None]
         input_ids = _padded([row.input_ids for row in rows], longest, self.pad_id, left=pad_left)
         labels = _padded([row.labels for row in rows], longest, IGNORE_INDEX, left=pad_left)
-        tiles = load_tiles(rows, self.image, self.features, readers=readers)
+        tiles = load_tiles(rows, self.image, self.features, readers=readers, is_shared=is_shared)
         return Batch(
             input_ids=input_ids,
             labels=labels,

@@ -1,6 +1,6 @@
 """Loading the images of sequences: each tile as pixels, or as features from the cache."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,6 +44,7 @@ def load_tiles(
     cache: FeatureCache | None,
     *,
     readers: int = 1,
+    is_shared: bool = False,
 ) -> Tiles:
     """Load the images of sequences.
 
@@ -52,34 +53,49 @@ def load_tiles(
         transform: Cuts images into tiles.
         cache: Of features, or None.
         readers: Threads that read images.
+        is_shared: Whether rows share the tiles of an image that several of them have, instead of
+            having it read and encoded each by itself.
 
     Raises:
         ValueError: If an image cannot be read, or has changed since its row was encoded; naming
             the row.
     """
-    images = [
-        _Image(row.name, ref, layout, *_cached(ref, layout, transform, cache, row.name))
+    shown = [
+        (row.name, ref, layout)
         for row in rows
         for ref, layout in zip(row.images, row.layouts or (None,) * len(row.images), strict=True)
     ]
-    unread = [image for image in images if not image.cached]
+    first: dict[Hashable, int] = {}
+    wanted = [
+        first.setdefault((_name(ref), layout), place) if is_shared else place
+        for place, (_, ref, layout) in enumerate(shown)
+    ]
+    images = {
+        place: _Image(*shown[place], *_cached(*shown[place], transform, cache))
+        for place in dict.fromkeys(wanted)
+    }
+    unread = [image for image in images.values() if not image.cached]
     with _reading(readers if len(unread) > 1 else 1) as each:
         read = each(lambda image: image.read(transform), unread)
         found: list[Tensor] = []
         missing: list[np.ndarray] = []
         keys: list[str] = []
-        order: list[tuple[bool, int]] = []
-        for image in images:
+        order: dict[int, list[tuple[bool, int]]] = {}
+        for place, image in images.items():
             if image.cached:
-                order += [(False, len(found) + tile) for tile in range(len(image.cached))]
+                order[place] = [(False, len(found) + tile) for tile in range(len(image.cached))]
                 found += image.cached
                 continue
             tiles = next(read)
-            order += [(True, len(missing) + tile) for tile in range(len(tiles))]
+            order[place] = [(True, len(missing) + tile) for tile in range(len(tiles))]
             missing += list(tiles)
             keys += image.keys or [""] * len(tiles)
     size = transform.size_px
-    places = [len(found) + index if is_pixel else index for is_pixel, index in order]
+    places = [
+        len(found) + index if is_pixel else index
+        for place in wanted
+        for is_pixel, index in order[place]
+    ]
     return Tiles(
         pixels=torch.from_numpy(np.stack(missing)) if missing else torch.zeros(0, 3, size, size),
         features=torch.stack(found) if found else torch.zeros(0, 0, 0),
@@ -87,6 +103,11 @@ def load_tiles(
         pixel_keys=tuple(keys),
         layouts=tuple(layout for row in rows for layout in row.layouts),
     )
+
+
+def _name(ref: ImageRef) -> Hashable:
+    """Return what says that an image is the same one: its file or its bytes."""
+    return ref.path, ref.span, ref.data, id(ref.scene) if ref.scene is not None else None
 
 
 @dataclass
@@ -118,11 +139,11 @@ def _reading(readers: int) -> Iterator[Callable[[Callable[[_Image], np.ndarray],
 
 
 def _cached(
+    row: str,
     ref: ImageRef,
     layout: Layout | None,
     transform: ImageTransform,
     cache: FeatureCache | None,
-    row: str,
 ) -> tuple[list[str], list[Tensor]]:
     """Return the keys of an image's tiles, and their features if all of them are cached."""
     if cache is None or not cache.is_open:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny import png, tiny_processor
 
-from mmlite.batch import IGNORE_INDEX
+from mmlite.batch import IGNORE_INDEX, Batch
 from mmlite.chat import ChatTemplate
 from mmlite.errors import RowError
 from mmlite.features import FeatureCache
@@ -70,6 +70,29 @@ def test_threads_read_the_same_images_in_the_same_order():
     alone, together = (processor.collate(rows, readers=readers) for readers in (1, 4))
     assert torch.equal(alone.pixels, together.pixels)
     assert torch.equal(alone.tile_order, together.tile_order)
+
+
+@pytest.mark.parametrize("is_cached", [False, True])
+def test_rows_can_share_the_tiles_of_an_image(is_cached: bool):
+    cache = FeatureCache() if is_cached else None
+    processor = tiny_processor(features=cache, tiles=2)
+    one, two = ImageRef(data=png(1, 32)), ImageRef(data=png(2, 32))
+    if cache is not None:
+        cache.open("encoder")
+        first = processor.collate([processor.encode([Turn("user", "<image>")], [one])])
+        cache.put(first.pixel_keys, torch.randn(2, 4, 3))
+    asked = [([one, two], "<image><image>"), ([two], "<image>"), ([one], "what <image>")]
+    rows = [processor.encode([Turn("user", text)], images) for images, text in asked]
+    apart, shared = (processor.collate(rows, is_shared=given) for given in (False, True))
+    assert len(shared.pixels) == (2 if is_cached else 4)
+    assert len(shared.features) == (2 if is_cached else 0)
+
+    def tiles(batch: Batch) -> torch.Tensor:
+        encoded = batch.pixels.flatten(1)[:, :12]
+        kept = batch.features.reshape(-1, 12) if is_cached else encoded[:0]
+        return torch.cat([kept, encoded])[batch.tile_order]
+
+    assert torch.equal(tiles(shared), tiles(apart))
 
 
 def test_placeholders_and_images_must_agree():
