@@ -13,6 +13,7 @@ from real_folders import SIGLIP, SIGLIP_ARGS, save_qwen, save_siglip
 from safetensors.torch import load_file
 from tiny import png
 
+from mmlite.images import AnyRes
 from mmlite.runs import load_run
 from mmlite.training.command import run
 
@@ -144,6 +145,54 @@ def test_eight_gpus_see_as_many_rows_as_one(size):
     assert eight["devices"] * eight["accumulate_grad_batches"] == 64
     assert eight["strategy"]["init_args"]["data_parallel_size"] == eight["devices"]
     assert parsed(one)["trainer"]["accumulate_grad_batches"] == 64
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_one_large_gpu_packs_rows_of_one_length(size):
+    files = [f"paper/{STAGES[-1]}", "paper/parts/recipe", f"paper/sizes/{size}"]
+    given = [("-c", str(EXPERIMENTS / f"{name}.yaml")) for name in ["base", *files]]
+    one = ["fit", *(item for pair in given for item in pair)]
+    before = parsed(one)
+    after = parsed([*one, "-c", str(PAPER / "overlays" / "one_large_gpu.yaml")])
+    old, new = (config["model"]["init_args"] for config in (before, after))
+    language, optimizer = (
+        [dict(model[part]["init_args"].items()) for model in (old, new)]
+        for part in ("language", "optimizer")
+    )
+    assert language[1] == {**language[0], "attention": "flex_attention"}
+    assert optimizer[1] == {**optimizer[0], "fused": True}
+    assert (new["speed"]["compile"], new["gradient_checkpointing"]) == (True, [])
+    budget = after["data"]["init_args"]["budget"]
+    assert budget["pack_tokens"] == budget["pad_multiple"] == 16384
+    half = (0.5, 0.5, 0.5)
+    image = AnyRes(size_px=384, grid_rows=6, grid_columns=6, mean=half, std=half, max_tiles=9)
+    layout = image.layout(480, 640, num_images=1, tokens_per_tile=729)
+    examples = budget["pack_tokens"] // (layout.num_tokens + 150)
+    assert (layout.num_tokens, examples) == (2929, 5)
+    steps = after["trainer"]["accumulate_grad_batches"] * examples
+    assert steps == pytest.approx(4 * before["trainer"]["accumulate_grad_batches"], rel=0.02)
+
+
+def test_one_large_gpu_trains_two_steps_where_kernels_are_those_of_a_cpu(world, monkeypatch):
+    monkeypatch.chdir(world)
+    small = {
+        "model.init_args.language.init_args.attention": "sdpa",  # a CPU makes no others' gradients
+        "model.init_args.speed.compile": "false",
+        "model.init_args.init_from": "null",
+        "data.init_args.budget.pack_tokens": "512",
+        "data.init_args.budget.pad_multiple": "512",
+        "data.init_args.num_workers": "0",
+        "trainer.accelerator": "cpu",
+        "run": str(world / "large"),
+    }
+    more = [word for key, value in small.items() for word in (f"--{key}", value)]
+    done = run([*command("extraction", "0.6b", "paper/overlays/one_large_gpu"), *more])
+    assert done.trainer.global_step == 2
+    assert torch.isfinite(done.trainer.callback_metrics["train/loss"])
+    data: Any = done.datamodule
+    rows = next(iter(data.train_dataloader()))
+    assert rows.input_ids.shape[1] % 512 == 0
+    assert rows.position_ids is not None
 
 
 def test_sizes_differ_by_their_language_model_alone():
