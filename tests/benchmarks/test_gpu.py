@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,19 +20,23 @@ from benchmarks.training.gpu_arms import (
     DEVICE_FILE,
     STAGES,
     TRIAL_LIMITS,
+    TRIAL_SIZE,
     Arm,
     Limits,
     attempts_of,
     gpu_limits,
     setup_of,
+    write_rows,
 )
 from benchmarks.training.gpu_program import Program, find_device
 from benchmarks.training.isolated import LOG_FILE, OUT_OF_MEMORY, OUT_OF_TIME, run_apart
 from benchmarks.training.lines import Line
-from benchmarks.training.measured import Machine, Measured, Setup
-from benchmarks.training.parts import new_llava
+from benchmarks.training.measured import Machine, Measured, Setup, mixed
+from benchmarks.training.ours import Switches, batch_budget
+from benchmarks.training.parts import build_processor, new_llava
 from benchmarks.training.recorder import Recorder, sequence_lengths
 from benchmarks.training.shapes import QWEN3_SIZES, TINY
+from data_modules import QAData
 from mmlite.batch import IGNORE_INDEX
 from mmlite.packing import pack
 from mmlite.processor import Encoded
@@ -191,6 +196,25 @@ def test_ways_that_keep_little_of_a_token_take_twice_as_many_at_a_time():
     )
     assert lean.batch_tokens == lean.pack_tokens == 32768
     assert usual.batch_tokens == usual.pack_tokens == 16384
+
+
+def test_compiled_packed_batches_have_one_shape(tmp_path: Path):
+    """Each other one would be compiled for, within the steps that count."""
+    arm = Arm(TRIAL_SIZE, "full", "mmlite packed compiled")
+    setup = setup_of(arm, replace(TRIAL_LIMITS, pack_tokens=None), Machine())
+    write_rows(tmp_path, arm.stage, setup.shape, TRIAL_LIMITS)
+    shapes = {}
+    for is_compiled in (True, False):
+        switches = Switches(packed=True, compiled=is_compiled)
+        data = QAData(
+            build_processor(setup.shape),
+            train=mixed(tmp_path / setup.rows),
+            budget=batch_budget(setup, switches),
+            prompts="paper",
+        )
+        shapes[is_compiled] = {tuple(batch.input_ids.shape) for batch in data.train_dataloader()}
+    assert shapes[True] == {(1, setup.batch_tokens)}
+    assert len(shapes[False]) > 1
 
 
 def test_steps_count_once_it_is_warm_and_the_median_tells_how_long_they_take(monkeypatch):
