@@ -55,6 +55,7 @@ class Batch:
         supervised: With them, the places of the tokens from which one is learnt, counted through
             all rows.
         image_places: With them, those of the placeholders, if their id is known.
+        convert: What `to` still has to do to each tensor once it is there, such as another type.
     """
 
     input_ids: Int[Tensor, "batch token"]
@@ -72,6 +73,7 @@ class Batch:
     counts: Counts | None = None
     supervised: Int[Tensor, " supervised"] | None = None
     image_places: Int[Tensor, " image_token"] | None = None
+    convert: Callable[[Tensor], Tensor] | None = field(default=None, repr=False)
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "Batch":
         """Move every tensor; Lightning calls this instead of looking into the records.
@@ -80,9 +82,12 @@ class Batch:
         """
         kind = torch.device(device).type
         batch = self if kind == "cpu" else self.counted()
-        return batch.map(
+        moved = batch.map(
             lambda t: t.to(device, non_blocking=non_blocking or (kind == "cuda" and t.is_pinned()))
         )
+        if moved.convert is None:
+            return moved
+        return replace(moved.map(moved.convert), convert=None)
 
     def pin_memory(self) -> "Batch":
         """Pin every tensor; the data loader calls this when asked to."""

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from mmlite.batch import Batch
+from mmlite.generation import fixed
 from mmlite.generation.cache import roomy_cache
 from mmlite.generation.fixed import FixedSteps, can_fix
 from mmlite.generation.requests import Decoding
@@ -30,7 +31,7 @@ FIXED_LIVE_FRACTION = 0.5
 """The same where steps are fixed, which then have to be fixed anew."""
 
 STEPS_BEFORE = 4
-"""Steps that are done before others are fixed, which takes a GPU about as long as two of them."""
+"""Steps that are done before others are fixed: short texts end before."""
 
 _log = logging.getLogger(__name__)
 
@@ -107,15 +108,16 @@ class BatchDecoder:
     def _advance(self, tokens: Int[Tensor, " row"], step: int) -> Float[Tensor, "row vocabulary"]:
         if self._fixed is not None and not self._fixed.left:
             self._release()
-        if self._may_fix and self._fixed is None and self._alike >= STEPS_BEFORE:
-            self._fix(step)
+        steps = self.decoding.max_new_tokens - step - 1
+        is_time = self._alike >= STEPS_BEFORE and steps >= fixed.LEAST_STEPS
+        if self._may_fix and self._fixed is None and is_time:
+            self._fix(step, steps)
         if self._fixed is not None:
             try:
                 return self._fixed(tokens)
-            except RuntimeError as error:  # nothing is lost: the same step is done as ever
-                told = " ".join(str(error).split())[:200]
-                _log.warning("Decoding goes on without a CUDA graph, more slowly: %s", told)
-                self._release()
+            except fixed.CannotFixError as error:  # the same step is done as ever
+                _log.warning("Decoding goes on without a CUDA graph, more slowly (%s)", error)
+                self._fixed = None
                 self._may_fix = False
         self._alike += 1
         embeddings = self.model.language.embed(tokens.unsqueeze(-1))
@@ -128,14 +130,14 @@ class BatchDecoder:
         """Tokens of the prompts, padding included."""
         return self.batch.input_ids.shape[1]
 
-    def _fix(self, step: int) -> None:
+    def _fix(self, step: int, most_steps: int) -> None:
         self._fixed = FixedSteps(
             self.model,
             self.cache,
             mask=self.mask,
             positions=self.lengths + step,
             place=self._prompt + step,
-            most_steps=self.decoding.max_new_tokens - step - 1,
+            most_steps=most_steps,
             is_recorded=self._is_gpu,
         )
 

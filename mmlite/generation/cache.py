@@ -65,8 +65,9 @@ class RoomyLayer(DynamicLayer):
         self.keys, self.values = self._room
 
     def release(self, length: int) -> None:
-        """Hold so many tokens, and grow again by what is added."""
-        assert self._room is not None, "only fixed layers are released"
+        """Hold so many tokens, and grow again by what is added; a layer that is not fixed stays."""
+        if self._place is None or self._room is None:
+            return
         keys, values = self._room
         self._place = None
         self.keys, self.values = keys[..., :length, :], values[..., :length, :]

@@ -5,8 +5,11 @@ the GPU takes for them. Recorded once, they are started as one; for that, all sh
 the cache is as long as it will get, and a mask hides what is not there yet.
 """
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -21,19 +24,32 @@ from mmlite.models.quantization import packed_layers
 ROOM_TOKENS = 512
 """Tokens that there is room for at a time; when it is full, steps are fixed anew."""
 
+LEAST_STEPS = 16
+"""Steps that must be wanted still; recording takes a GPU about as long as two."""
+
 ALIGNED_TOKENS = 8
 """Masks of PyTorch's attention kernels are read in pieces of so many."""
 
+_refused: WeakSet[Any] = WeakSet()  # models whose steps could not be fixed
+
+
+class CannotFixError(RuntimeError):
+    """A model's steps cannot have fixed shapes, or cannot be recorded."""
+
 
 def can_fix(model: VisionLanguageModel, cache: DynamicCache) -> bool:
-    """Whether a model's steps have fixed shapes, its kernels are recorded, and a mask is taken.
+    """Whether a model's steps may have fixed shapes: it takes masks, and keeps all it needs to.
 
-    Not those whose layers keep other things than all keys and values, and not weights of 4 bits.
+    Not those whose layers keep other things than all keys and values, those that make distances
+    from a mask (ALiBi), and not weights of 4 bits. What else cannot be recorded shows at the first
+    try, and is not tried again.
     """
     language = model.language
+    config: Any = language.model.config
     is_plain = all(type(layer) is RoomyLayer for layer in cache.layers)
-    takes_masks = language.model.config._attn_implementation == "sdpa" and language.is_causal
-    return is_plain and takes_masks and not packed_layers(language)
+    takes_masks = config._attn_implementation == "sdpa" and language.is_causal
+    is_refused = getattr(config, "alibi", False) or language in _refused
+    return is_plain and takes_masks and not is_refused and not packed_layers(language)
 
 
 class FixedSteps:
@@ -41,7 +57,7 @@ class FixedSteps:
 
     Args:
         model: In evaluation mode.
-        cache: Of its rows; its layers are fixed.
+        cache: Of its rows; its layers are fixed from the first step until `release`.
         mask: True where a row has a token, now or later.
         positions: Of the next token of each row.
         place: Where in the cache it goes.
@@ -62,37 +78,38 @@ class FixedSteps:
     ) -> None:
         self.left = min(most_steps, ROOM_TOKENS)
         self._model = model
+        self._layers: Sequence[Any] = cache.layers
         self._cache = cache
         self._length = place
         size = place + self.left
-        size += -size % ALIGNED_TOKENS
+        self._size = size + -size % ALIGNED_TOKENS
         device = positions.device
         self._tokens = torch.zeros_like(positions[:, 0])
         self._positions = positions.clone()
         self._place = torch.tensor([place], device=device)
-        self._columns = torch.arange(size, device=device)
-        self._mask = pad(mask[:, :size], (0, max(0, size - mask.shape[1])), value=False)
+        self._columns = torch.arange(self._size, device=device)
+        room = max(0, self._size - mask.shape[1])
+        self._mask = pad(mask[:, : self._size], (0, room), value=False)
         self._is_recorded = is_recorded
         self._graph: torch.cuda.CUDAGraph | None = None
         self._logits: Tensor | None = None
-        for layer in self._layers:
-            layer.fix(self._place, size)
-
-    @property
-    def _layers(self) -> Sequence[Any]:
-        return self._cache.layers
+        self._is_begun = False
 
     def __call__(self, tokens: Int[Tensor, " row"]) -> Float[Tensor, "row vocabulary"]:
-        """Return the logits behind one more token of each row; good until the next call."""
+        """Return the logits behind one more token of each row; good until the next call.
+
+        Raises:
+            CannotFixError: At the first step; the cache is released, and holds what it held before.
+        """
         assert self.left > 0, "there is room for it"
         self._tokens.copy_(tokens)
         if self._graph is not None and self._logits is not None:
             self._graph.replay()
             logits = self._logits
-        else:
+        elif self._is_begun:
             logits = self._step()
-            if self._is_recorded:
-                self._record()
+        else:
+            logits = self._begin()
         self.left -= 1
         self._length += 1
         return logits
@@ -102,6 +119,28 @@ class FixedSteps:
         for layer in self._layers:
             layer.release(self._length)
         self._graph = self._logits = None
+
+    def _begin(self) -> Float[Tensor, "row vocabulary"]:
+        """Fix the cache, do the first step, and record the others."""
+        try:
+            for layer in self._layers:
+                layer.fix(self._place, self._size)
+            with _no_waiting() if self._is_recorded else nullcontext():
+                logits = self._step()
+            if self._is_recorded and self.left > 1:
+                self._record()
+        except torch.OutOfMemoryError as error:
+            self.release()
+            raise CannotFixError("out of memory") from error
+        except torch.AcceleratorError:  # the device itself is lost
+            raise
+        except Exception as error:  # whatever a model does that takes shapes or a mask for granted
+            self.release()
+            _refused.add(self._model.language)
+            told = " ".join(str(error).split())[:200]
+            raise CannotFixError(f"{type(error).__name__}: {told}") from error
+        self._is_begun = True
+        return logits
 
     def _step(self) -> Float[Tensor, "row vocabulary"]:
         """Go on by the tokens there are; where the next ones go is counted on the device."""
@@ -116,9 +155,28 @@ class FixedSteps:
 
     def _record(self) -> None:
         """Note the kernels of a step, which are not run meanwhile."""
-        torch.cuda.synchronize()
+        device = self._tokens.device
         graph = torch.cuda.CUDAGraph()
-        # Other threads, such as one that pins batches, may go on meanwhile.
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            self._logits = self._step()
+        with torch.cuda.device(device):
+            torch.cuda.synchronize()
+            with torch.cuda.stream(torch.cuda.Stream(device)):
+                # Other threads, such as one that pins batches, may go on meanwhile.
+                graph.capture_begin(capture_error_mode="thread_local")
+                try:
+                    self._logits = self._step()
+                finally:
+                    graph.capture_end()
         self._graph = graph
+
+
+@contextmanager
+def _no_waiting() -> Iterator[None]:
+    """Let whatever waits for a GPU fail: in a recording it would, and leave CUDA in disorder."""
+    before = torch.cuda.get_sync_debug_mode()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its being a prototype
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode(before)

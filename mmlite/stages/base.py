@@ -330,8 +330,6 @@ class Stage(LightningModule, ABC):
 
     def with_features(self, batch: Batch) -> Batch:
         """Encode the tiles of a batch with the frozen encoder and keep the result in the cache."""
-        if self._trainer is not None:  # what came pinned is converted where it is now
-            batch = self.trainer.precision_plugin.convert_input(batch)
         cache = self.processor.features
         if cache is None or not cache.is_open or not len(batch.pixels):
             return batch

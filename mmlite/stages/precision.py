@@ -1,6 +1,7 @@
 """What Lightning's precision plugins have to know of our batches, models and optimizers."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,7 @@ def prepare(plugin: Precision, *, is_trained: bool) -> None:
     """Let a trainer's precision plugin do right by stages; twice does no harm.
 
     - A batch converts its own tensors. Lightning would go through its records, which are frozen.
-      Those that a GPU is sent without waiting are converted there.
+      Pinned ones, which a GPU is sent without waiting, are converted there.
     - A language model keeps the tables that transformers makes in float32, such as the
       frequencies of its positions; rounded to bfloat16, far positions would be wrong.
     - Gradients of a fused optimizer are clipped where nothing scales them.
@@ -46,9 +47,10 @@ def prepare(plugin: Precision, *, is_trained: bool) -> None:
 def _converted_input(convert: Callable[[Any], Any], data: Any) -> Any:
     if not isinstance(data, Batch):
         return convert(data)
-    # What is pinned is converted by the GPU (`Stage.with_features`): a copy made here would not be
-    # pinned, and the program would wait while it is sent there.
-    return data.map(lambda tensor: tensor if tensor.is_pinned() else convert(tensor))
+    if data.input_ids.is_pinned():
+        # A copy made here would not be pinned, and the program would wait while it is sent.
+        return replace(data, convert=convert)
+    return data.map(convert)
 
 
 def _converted_module(convert: Callable[[nn.Module], nn.Module], module: nn.Module) -> nn.Module:

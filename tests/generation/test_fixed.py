@@ -1,5 +1,6 @@
 """Steps of fixed shapes write what the usual ones do; a GPU records them besides (`tests/gpu`)."""
 
+from contextlib import nullcontext
 from functools import partial
 
 import pytest
@@ -13,6 +14,15 @@ from mmlite.generation.batch_decoder import BatchDecoder
 from mmlite.generation.cache import roomy_cache
 from mmlite.generation.fixed import FixedSteps, can_fix
 from mmlite.models import NewLanguageModel, VisionLanguageModel
+
+
+class Recorded(BatchDecoder):
+    """Would record its steps, were there a GPU."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._is_gpu = True
+
 
 DECODINGS = [
     Decoding(max_new_tokens=40),
@@ -45,6 +55,7 @@ def rooms(monkeypatch) -> list[int]:
     monkeypatch.setattr(batch_decoder, "STEPS_BEFORE", 1)
     monkeypatch.setattr(batch_decoder, "FixedSteps", Counted)
     monkeypatch.setattr(fixed, "ROOM_TOKENS", 9)
+    monkeypatch.setattr(fixed, "LEAST_STEPS", 1)
     monkeypatch.setattr(engine, "BatchDecoder", partial(BatchDecoder, is_fixed=True))
     return made
 
@@ -101,14 +112,42 @@ def test_logits_of_fixed_steps_are_those_of_usual_ones():
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
-def test_a_step_that_cannot_be_fixed_is_done_as_ever(usual: Engine, rooms, monkeypatch, caplog):
-    def fail(self: FixedSteps) -> Tensor:
-        raise RuntimeError("operation not permitted when stream is capturing")
+@pytest.mark.parametrize("method", ["_step", "_record"])
+def test_a_step_that_cannot_be_fixed_is_done_as_ever_and_not_tried_again(
+    usual: Engine, rooms: list[int], method: str, monkeypatch, caplog
+):
+    def fail(self: FixedSteps) -> None:
+        raise RuntimeError("called a synchronizing CUDA operation")
 
-    found = usual.generate(requests(), DECODINGS[0])
+    expected = usual.generate(requests(), DECODINGS[0])
+    tried = len(rooms)
+    # Recording comes behind the step, which has written a token by then.
+    monkeypatch.setattr(FixedSteps, method, fail)
+    monkeypatch.setattr(fixed, "_no_waiting", nullcontext)
+    monkeypatch.setattr(engine, "BatchDecoder", partial(Recorded, is_fixed=True))
+    assert usual.generate(requests(), DECODINGS[0]) == expected
+    assert "more slowly (RuntimeError: called a synchronizing" in caplog.text
+    assert len(rooms) == tried + 1
+    assert usual.generate(requests(), DECODINGS[0]) == expected
+    assert len(rooms) == tried + 1
+    fixed._refused.clear()
+
+
+def test_the_device_being_lost_is_no_reason_to_go_on(usual: Engine, rooms, monkeypatch):
+    def fail(self: FixedSteps) -> None:
+        raise torch.AcceleratorError("device-side assert", 1)
+
     monkeypatch.setattr(FixedSteps, "_step", fail)
-    assert usual.generate(requests(), DECODINGS[0]) == found
-    assert "more slowly: operation not permitted" in caplog.text
+    with pytest.raises(torch.AcceleratorError):
+        usual.generate(requests(), DECODINGS[0])
+
+
+def test_few_steps_are_not_fixed(usual: Engine, rooms: list[int], monkeypatch):
+    monkeypatch.setattr(fixed, "LEAST_STEPS", 16)
+    usual.generate(requests(), Decoding(max_new_tokens=17))
+    assert not rooms
+    usual.generate(requests(), Decoding(max_new_tokens=18))
+    assert rooms
 
 
 def test_models_whose_layers_keep_other_things_are_not_fixed():
@@ -128,6 +167,14 @@ def test_models_whose_layers_keep_other_things_are_not_fixed():
     for expected, language in languages.items():
         model = VisionLanguageModel(language, image_token_id=1)
         assert can_fix(model, roomy_cache(language.model.config)) is expected
+    falcon = {
+        **{"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2},
+        **{"ffn_hidden_size": 32, "new_decoder_architecture": False, "multi_query": False},
+    }
+    for has_distances in (True, False):
+        language = NewLanguageModel(18, "falcon", {**falcon, "alibi": has_distances})
+        model = VisionLanguageModel(language, image_token_id=1)
+        assert can_fix(model, roomy_cache(language.model.config)) is not has_distances
     eager = tiny_language(18)
     eager.model.set_attn_implementation("eager")
     model = VisionLanguageModel(eager, image_token_id=1)
