@@ -17,13 +17,14 @@ rows with the length spread of LLaVA-1.5's 665K mix. Nothing is downloaded.
 each once for the forward pass, once more where gradients flow through, once more where weights
 learn (low-rank updates in the stead of the weights they update). Head rows count that have to be
 computed: supervised tokens, also for transformers, which computes the head of every token; of
-decoding, written tokens, and nothing counts twice. What is computed again, padding, and an
-encoder's block behind the features count for nothing. Peak rates: benchmarks/training/peaks.py, or
---peak-tflops; of other devices utilisation stays blank.
+decoding, written tokens, and each image once, though several questions ask about it. What is
+computed again, padding, and an encoder's block behind the features count for nothing. Peak rates:
+benchmarks/training/peaks.py, or --peak-tflops; of other devices utilisation stays blank.
 
 Supervised tokens/s and tokens/s leave padding out; of decoding, written tokens, and those with
 their prompts. Memory is `torch.cuda.max_memory_allocated` from the first step on (on a CPU, the
-process's). Each arm has a process of its own; its first steps do not count. One that runs out of
+process's). Each arm has a process of its own; its first steps and seconds do not count, and the
+median of the others tells how many tokens a second they do. One that runs out of
 memory is tried again with half the batch, then with activations computed again too; one that fails
 is a line of the table. When the minutes are over, the arms that are left are lines that say so.
 

@@ -112,4 +112,4 @@ def divide_gradients(optimizer: Optimizer, by: int) -> None:
     learnt = (parameter for group in optimizer.param_groups for parameter in group["params"])
     gradients = [parameter.grad for parameter in learnt if parameter.grad is not None]
     if gradients:
-        torch._foreach_div_(gradients, by)
+        torch._foreach_div_(gradients, by)  # pyright: ignore[reportPrivateImportUsage]

@@ -7,7 +7,7 @@ from torch import nn
 from torch.optim import SGD, AdamW
 
 from mmlite.models import NewLanguageModel
-from mmlite.optim import Schedule, build_optimizer, parameter_groups
+from mmlite.optim import Schedule, build_optimizer, divide_gradients, parameter_groups
 
 
 def names_by_kind(module):
@@ -94,3 +94,12 @@ def test_a_stage_scales_the_rates_of_its_parts():
         "projector": 0.05,
         "language": 0.1,
     }
+
+
+def test_gradients_are_divided_where_there_are_any():
+    optimizer = SGD([nn.Parameter(torch.zeros(2)) for _ in range(3)], lr=1.0)
+    divide_gradients(optimizer, 4)
+    (first, second, third) = optimizer.param_groups[0]["params"]
+    first.grad, third.grad = torch.full((2,), 2.0), torch.full((2,), 6.0)
+    divide_gradients(optimizer, 4)
+    assert (first.grad.tolist(), second.grad, third.grad.tolist()) == ([0.5] * 2, None, [1.5] * 2)

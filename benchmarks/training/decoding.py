@@ -110,7 +110,8 @@ def measure(
     rows = [processor.encode(one.turns, one.images, answer=True) for one in requests]
     prompts = [len(row.input_ids) for row in rows]
     shape = setup.shape
-    seen = Work(tiles=len(rows), lengths=(), head_rows=0)
+    images = {image.path for request in requests for image in request.images}
+    seen = Work(tiles=len(images), lengths=(), head_rows=0)  # several questions ask about each
     flops = training_flops(seen, shape.vision, shape.language, learns=())
     pairs = zip(prompts, written, strict=True)
     flops += sum(decoding_flops(prompt, new, shape.language) for prompt, new in pairs)

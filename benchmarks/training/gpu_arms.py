@@ -68,6 +68,7 @@ class Limits:
 
     Attributes:
         batch_tokens: Of a batch.
+        lean_tokens: Of a batch of `LEAN`, where it has others.
         pack_tokens: Of a row that several examples share; None: those of a batch.
         steps: Optimizer steps that count, at most.
         rows: Of each stage's data.
@@ -78,6 +79,7 @@ class Limits:
 
     batch_tokens: int
     pack_tokens: int | None = None
+    lean_tokens: int | None = None
     steps: int = 400
     rows: int = 2048
     questions: int = 128
@@ -93,9 +95,9 @@ LARGE_MEMORY = 100e9
 LARGE_BATCH = 16384
 """Tokens of a batch there."""
 
-LEAN = ("mmlite packed compiled", "mmlite packed compiled bfloat16")
-"""Ways that keep so little of a token that full tuning of 0.6B takes batches of twice the tokens:
-of 32,768 it took 74 of an H200's 141 GB in bfloat16 alone."""
+LEAN = "mmlite packed compiled bfloat16"
+"""Keeps so little of a token that full tuning of 0.6B takes batches of twice as many there: of
+32,768 it took 74 of an H200's 141 GB."""
 
 ACCUMULATE = 1
 LOSS_CHUNK_TOKENS = 2048
@@ -137,8 +139,10 @@ def gpu_limits(memory: int, batch_tokens: int | None, pack_tokens: int | None) -
         batch_tokens: Of a batch, if given.
         pack_tokens: Of a packed row, if given.
     """
-    usual = LARGE_BATCH if memory > LARGE_MEMORY else LARGE_BATCH // 2
-    return Limits(batch_tokens or usual, pack_tokens)
+    is_large = memory > LARGE_MEMORY
+    usual = LARGE_BATCH if is_large else LARGE_BATCH // 2
+    lean = 2 * LARGE_BATCH if is_large and batch_tokens is None else None
+    return Limits(batch_tokens or usual, pack_tokens, lean)
 
 
 def mean_tokens(shape: Shape, stage: str) -> int:
@@ -191,15 +195,16 @@ def attempts_of(arm: Arm, limits: Limits) -> tuple[Attempt, ...]:
     if arm.stage == DECODING:
         return ATTEMPTS[:1]
     is_wide = arm.stage in ("full", "extraction") and arm.way in TRANSFORMERS
-    is_large = (arm.size, arm.stage) == ("1.7B", "full") and arm.way not in LEAN
+    is_large = (arm.size, arm.stage) == ("1.7B", "full") and arm.way != LEAN
     is_known = limits.batch_tokens >= LARGE_BATCH and (is_wide or is_large)
     return ATTEMPTS[1:] if is_known else ATTEMPTS
 
 
 def setup_of(arm: Arm, limits: Limits, machine: Machine, attempt: Attempt = ATTEMPTS[0]) -> Setup:
     """Return what an arm is set up with."""
-    is_lean = arm.way in LEAN and (arm.size, arm.stage) == ("0.6B", "full")
-    shape, tokens = SIZES[arm.size], limits.batch_tokens * (1 + is_lean) // attempt.share
+    is_lean = (arm.size, arm.stage, arm.way) == ("0.6B", "full", LEAN)
+    whole = limits.lean_tokens if is_lean and limits.lean_tokens else limits.batch_tokens
+    shape, tokens = SIZES[arm.size], whole // attempt.share
     return Setup(
         shape=shape,
         steps=machine.warmup + limits.steps + machine.profile,

@@ -152,22 +152,22 @@ class Measured:
 
     @property
     def seconds(self) -> float:
-        """How long the steps took that count."""
+        """How long the steps took that count, by the clock."""
         return self.ends[-1] - self.ends[self.warmup - 1]
 
     @property
     def usual_seconds(self) -> float:
-        """How long they would have taken, had each taken as long as the median one."""
-        counted = self.ends[self.warmup - 1 :]
-        steps = [end - begin for begin, end in pairwise(counted)]
-        return median(steps) * len(steps)
+        """How long they would have taken, had each done as many tokens a second as the median."""
+        ends, padded = self.ends[self.warmup - 1 :], self.padded[self.warmup :]
+        steps = zip(padded, pairwise(ends), strict=True)
+        return sum(padded) / median(tokens / (end - begin) for tokens, (begin, end) in steps)
 
     def rate(self, counts: list[int] | list[float], *, seconds: float | None = None) -> float:
         """Return what was done per second in the steps that count.
 
         Args:
             counts: Of each step.
-            seconds: That they took; None: `seconds`.
+            seconds: How long these steps took; None: by the clock.
         """
         return sum(counts[self.warmup :]) / (self.seconds if seconds is None else seconds)
 

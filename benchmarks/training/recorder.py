@@ -107,6 +107,7 @@ class Recorder:
         """Return what was measured, once the run is over."""
         measured, start = self._measured, 0
         measured.peak_mb = measured.peak_mb or peak_mb(self.setup.machine.device)
+        measured.warmup = min(measured.warmup, len(measured.ends) - 1)  # a step has to count
         if self._is_gpu:
             torch.cuda.synchronize()
             begin, *ends = self._marks

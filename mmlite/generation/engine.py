@@ -151,7 +151,7 @@ class Engine:
             drawn = [draw_uniform(seed, decoding.max_new_tokens) for seed in seeds]
             uniform = torch.stack(drawn).to(device)
         # A GPU waits for the images; a model on the CPU has its threads itself.
-        readers = min(MOST_READERS, os.cpu_count() or 1) if device.type == "cuda" else 1
+        readers = min(MOST_READERS, _cores()) if device.type == "cuda" else 1
         encoded = [job.encoded for job in jobs]
         batch = self.processor.collate(encoded, pad_left=True, readers=readers, is_shared=True)
         with torch.inference_mode(), _evaluating(self.model):
@@ -168,6 +168,13 @@ class Engine:
             Generation(self.processor.decode(token_ids), tuple(token_ids), finished)
             for token_ids, finished in zip(decoder.generated, decoder.finished, strict=True)
         ]
+
+
+def _cores() -> int:
+    """Return how many cores this process may use, where the system tells."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @contextmanager

@@ -124,7 +124,7 @@ class ImageTransform(ABC):  # noqa: B024 - so that a YAML may name another by cl
         parts = (np.asarray(part, dtype=np.float32) * 255 for part in (self.mean, self.std))
         mean, std = (part[:, None, None] for part in parts)
         grid = image.reshape(rows, self.size_px, columns, self.size_px, 3)
-        # Put in order as bytes, then computed in place: a fifth of the time the other way round.
+        # Put in order while it is bytes, and computed in place: less memory is gone through.
         tiles = grid.transpose(0, 2, 4, 1, 3).astype(np.float32, order="C")
         tiles = tiles.reshape(-1, 3, self.size_px, self.size_px)
         tiles -= mean

@@ -94,9 +94,9 @@ class LanguageModel(nn.Module, ABC):
         Args:
             embeddings: Of the tokens.
             attention_mask: True where there is a token; covers the cached tokens too. Or, for each
-                query, True where it sees a key. None where
-                padding stands behind the tokens, which causal attention never sees, or where a row
-                holds several examples (`mmlite.packing`).
+                query, True where it sees a key. None where padding stands behind the tokens, which
+                causal attention never sees, or where a row holds several examples
+                (`mmlite.packing`).
             position_ids: Place of each token; where they start again, another example begins,
                 which sees nothing of those before it. None counts from the first token.
             cache: Keys and values of earlier tokens, when text is written.

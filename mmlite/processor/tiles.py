@@ -3,7 +3,7 @@
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -61,19 +61,16 @@ def load_tiles(
             the row.
     """
     shown = [
-        (row.name, ref, layout)
+        _Image(row.name, ref, layout)
         for row in rows
         for ref, layout in zip(row.images, row.layouts or (None,) * len(row.images), strict=True)
     ]
     first: dict[Hashable, int] = {}
     wanted = [
-        first.setdefault((_name(ref), layout), place) if is_shared else place
-        for place, (_, ref, layout) in enumerate(shown)
+        first.setdefault(image.name, place) if is_shared else place
+        for place, image in enumerate(shown)
     ]
-    images = {
-        place: _Image(*shown[place], *_cached(*shown[place], transform, cache))
-        for place in dict.fromkeys(wanted)
-    }
+    images = {place: shown[place].looked_up(transform, cache) for place in dict.fromkeys(wanted)}
     unread = [image for image in images.values() if not image.cached]
     with _reading(readers if len(unread) > 1 else 1) as each:
         read = each(lambda image: image.read(transform), unread)
@@ -105,11 +102,6 @@ def load_tiles(
     )
 
 
-def _name(ref: ImageRef) -> Hashable:
-    """Return what says that an image is the same one: its file or its bytes."""
-    return ref.path, ref.span, ref.data, id(ref.scene) if ref.scene is not None else None
-
-
 @dataclass
 class _Image:
     """An image of a row, with the keys of its tiles and their features if all are cached."""
@@ -117,13 +109,37 @@ class _Image:
     row: str
     ref: ImageRef
     layout: Layout | None
-    keys: list[str]
-    cached: list[Tensor]
+    keys: list[str] = field(default_factory=list)
+    cached: list[Tensor] = field(default_factory=list)
+
+    @property
+    def name(self) -> Hashable:
+        """What says that it is the same one: its file or its bytes, and how it is cut."""
+        scene = None if self.ref.scene is None else id(self.ref.scene)
+        return self.ref.path, self.ref.span, self.ref.data, scene, self.layout
+
+    def looked_up(self, transform: ImageTransform, cache: FeatureCache | None) -> "_Image":
+        """Return it with what is cached of it."""
+        if cache is None or not cache.is_open:
+            return self
+        with self._told():
+            key, number = image_key(self.ref, transform), transform.num_tiles
+        if self.layout is not None:  # the same image is cut otherwise beside other images
+            key, number = f"{key}-{self.layout.rows}x{self.layout.columns}", self.layout.num_tiles
+        names = [f"{key}-{tile}" for tile in range(number)]
+        cached = [tile for name in names if (tile := cache.get(name)) is not None]
+        return replace(self, keys=names, cached=cached if len(cached) == len(names) else [])
 
     def read(self, transform: ImageTransform) -> np.ndarray:
         """Return its tiles as pixels."""
-        try:
+        with self._told():
             return transform(_unchanged(self.ref, self.layout, transform), self.layout)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Name the row in what is wrong with its image."""
+        try:
+            yield
         except ValueError as error:
             raise RowError.at(self.row, error) from error
 
@@ -136,27 +152,6 @@ def _reading(readers: int) -> Iterator[Callable[[Callable[[_Image], np.ndarray],
         return
     with ThreadPoolExecutor(readers) as pool:
         yield pool.map
-
-
-def _cached(
-    row: str,
-    ref: ImageRef,
-    layout: Layout | None,
-    transform: ImageTransform,
-    cache: FeatureCache | None,
-) -> tuple[list[str], list[Tensor]]:
-    """Return the keys of an image's tiles, and their features if all of them are cached."""
-    if cache is None or not cache.is_open:
-        return [], []
-    try:
-        key, number = image_key(ref, transform), transform.num_tiles
-    except ValueError as error:
-        raise RowError.at(row, error) from error
-    if layout is not None:  # the same image is cut otherwise beside other images
-        key, number = f"{key}-{layout.rows}x{layout.columns}", layout.num_tiles
-    names = [f"{key}-{tile}" for tile in range(number)]
-    cached = [tile for name in names if (tile := cache.get(name)) is not None]
-    return names, cached if len(cached) == len(names) else []
 
 
 def _unchanged(ref: ImageRef, layout: Layout | None, transform: ImageTransform) -> np.ndarray:

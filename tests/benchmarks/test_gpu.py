@@ -18,6 +18,7 @@ from benchmarks.training import gpu_program, recorder
 from benchmarks.training.gpu_arms import (
     ATTEMPTS,
     DEVICE_FILE,
+    LEAN,
     STAGES,
     TRIAL_LIMITS,
     TRIAL_SIZE,
@@ -188,14 +189,21 @@ def test_what_is_known_not_to_fit_is_not_tried():
     assert len(attempts_of(Arm("0.6B", "decoding", "transformers"), large)) == 1
 
 
-def test_ways_that_keep_little_of_a_token_take_twice_as_many_at_a_time():
-    limits, machine = gpu_limits(141 * 10**9, None, None), Machine()
-    lean, usual = (
-        setup_of(Arm("0.6B", "full", way), limits, machine)
-        for way in ("mmlite packed compiled bfloat16", "mmlite packed")
-    )
-    assert lean.batch_tokens == lean.pack_tokens == 32768
-    assert usual.batch_tokens == usual.pack_tokens == 16384
+@pytest.mark.parametrize(
+    ("memory", "given", "way", "expected"),
+    [
+        (141, None, LEAN, 32768),
+        (141, None, "mmlite packed compiled", 16384),
+        (141, 20000, LEAN, 20000),
+        (80, None, LEAN, 8192),
+    ],
+)
+def test_a_way_that_keeps_little_of_a_token_takes_twice_as_many_at_a_time(
+    memory: int, given: int | None, way: str, expected: int
+):
+    limits = gpu_limits(memory * 10**9, given, None)
+    setup = setup_of(Arm("0.6B", "full", way), limits, Machine())
+    assert setup.batch_tokens == setup.pack_tokens == expected
 
 
 def test_compiled_packed_batches_have_one_shape(tmp_path: Path):

@@ -241,6 +241,27 @@ def test_words_after_the_end_token_do_not_stop_a_text():
     assert Engine(model, processor).stop_ids == frozenset(processor.end_ids[:1])
 
 
+def test_an_image_is_encoded_once_for_all_that_ask_about_it(engine: Engine, monkeypatch):
+    assert engine.model.vision is not None
+    encoded = []
+    original = engine.model.vision.forward
+
+    def counted(pixels: Tensor) -> Tensor:
+        encoded.append(len(pixels))
+        return original(pixels)
+
+    monkeypatch.setattr(engine.model.vision, "forward", counted)
+    images = [ImageRef(data=png(number)) for number in range(2)]
+    asked = [
+        Request((Turn("user", f"<image> {WORDS[word]} ?"),), (images[word % 2],))
+        for word in range(6)
+    ]
+    together = engine.generate(asked, GREEDY)
+    assert encoded == [2]
+    assert together == [engine.generate([request], GREEDY)[0] for request in asked]
+    assert encoded[1:] == [1] * 6
+
+
 def test_a_budget_must_hold_something(engine: Engine):
     with pytest.raises(ValueError, match=r"engine.max_batch_tokens: got 0, allowed: 1 or more"):
         Engine(engine.model, engine.processor, max_batch_tokens=0)

@@ -189,6 +189,27 @@ def test_recorded_steps_write_what_usual_ones_do(monkeypatch):
     assert len({len(ids) for ids in expected}) > 1
 
 
+def test_steps_that_wait_for_the_gpu_are_not_recorded(monkeypatch, caplog):
+    """Nothing of it is left: texts are the usual ones, and training goes on."""
+    model, processor = build_model().eval(), tiny_processor()
+    asked = [Request((Turn("user", "what is red ? " * (1 + n)),)) for n in range(3)]
+    engine, decoding = Engine(model, processor), Decoding(max_new_tokens=40)
+    expected = [made.token_ids for made in engine.generate(asked, decoding)]
+    original = FixedSteps._step
+
+    def waits(self: FixedSteps) -> Tensor:
+        assert int(self._tokens.sum()) >= 0
+        return original(self)
+
+    monkeypatch.setattr(FixedSteps, "_step", waits)
+    monkeypatch.setattr(batch_decoder, "STEPS_BEFORE", 2)
+    for _ in range(2):
+        assert [made.token_ids for made in engine.generate(asked, decoding)] == expected
+    assert caplog.text.count("more slowly") == 1
+    assert torch.nn.functional.dropout(torch.ones(2**20, device="cuda")).sum() > 0
+    assert torch.cuda.current_stream() == torch.cuda.default_stream()
+
+
 def test_batched_decoding_writes_on_a_gpu_what_one_at_a_time_does():
     model, processor = build_model().eval(), tiny_processor()
     asked = [
