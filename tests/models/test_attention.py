@@ -79,7 +79,8 @@ def test_flex_attention_takes_the_mask_whole():
     states = torch.randn(3, 1, 2, 512, 16, generator=torch.Generator().manual_seed(0))
     compiled = torch.compile(flex_attention, fullgraph=True, backend="eager")
     with torch.no_grad():
-        found = compiled(*states, block_mask=packed_mask(positions))
+        queries, keys, values = states
+        found = compiled(queries, keys, values, block_mask=packed_mask(positions))
     torch.testing.assert_close(found, scaled_dot_product_attention(*states, attn_mask=seen))
 
 
