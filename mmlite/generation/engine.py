@@ -1,7 +1,7 @@
 """The decoding engine: many requests in, their generations out, in the same order."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,13 +30,19 @@ class _Job:
     encoded: Encoded
     places: list[int]
 
+    @property
+    def length(self) -> int:
+        """Tokens of the prompt."""
+        return len(self.encoded.input_ids)
+
 
 class Engine:
     """Let a model go on with many conversations at once.
 
-    Requests are sorted by length and decoded in left-padded batches under a token budget; rows
-    that have ended are dropped; equal requests are decoded once. What a request gets is what it
-    would get alone, sampled or not (up to rounding, which depends on the shape of a batch).
+    Requests are sorted by length, those about the same images together, and decoded in left-padded
+    batches under a token budget; rows that have ended are dropped; equal requests are decoded once,
+    and a batch encodes each image once. What a request gets is what it would get alone, sampled or
+    not (up to rounding, which depends on the shape of a batch).
 
     Why not `generate` of transformers: it keeps finished rows in the batch, and draws the random
     numbers of all rows from one generator, so that a sample depends on its neighbours.
@@ -131,15 +137,28 @@ class Engine:
         return list(jobs.values())
 
     def _batches(self, jobs: Sequence[_Job], decoding: Decoding) -> Iterator[list[_Job]]:
-        """Cut jobs, the longest first, into batches."""
+        """Cut jobs, the longest first, into batches; those about the same images stay together."""
+        groups = [_images_of(job) or place for place, job in enumerate(jobs)]
+        longest: dict[Hashable, int] = {}
+        for group, job in zip(groups, jobs, strict=True):
+            longest[group] = max(longest.get(group, 0), job.length)
+        place_of = {group: place for place, group in enumerate(longest)}
         # Longest first: if memory does not suffice, that shows at once.
-        ordered = sorted(jobs, key=lambda job: -len(job.encoded.input_ids))
-        start = 0
-        while start < len(ordered):
-            longest = len(ordered[start].encoded.input_ids) + decoding.max_new_tokens
-            rows = max(1, self.max_batch_tokens // longest)
-            yield ordered[start : start + rows]
-            start += rows
+        ordered = sorted(
+            zip(groups, jobs, strict=True),
+            key=lambda pair: (-longest[pair[0]], place_of[pair[0]], -pair[1].length),
+        )
+        batch: list[_Job] = []
+        widest = 0
+        for _, job in ordered:
+            wider = max(widest, job.length + decoding.max_new_tokens)
+            if batch and wider * (len(batch) + 1) > self.max_batch_tokens:
+                yield batch
+                batch, wider = [], job.length + decoding.max_new_tokens
+            batch.append(job)
+            widest = wider
+        if batch:
+            yield batch
 
     def _decode(
         self, jobs: Sequence[_Job], decoding: Decoding, processors: Sequence[LogitsProcessor]
@@ -168,6 +187,14 @@ class Engine:
             Generation(self.processor.decode(token_ids), tuple(token_ids), finished)
             for token_ids, finished in zip(decoder.generated, decoder.finished, strict=True)
         ]
+
+
+def _images_of(job: _Job) -> Hashable:
+    """Return what says which images a job is about; nothing where they are no files or bytes."""
+    images = job.encoded.images
+    if any(image.scene is not None for image in images):
+        return ()
+    return tuple((image.path, image.span, image.data) for image in images)
 
 
 def _cores() -> int:

@@ -241,25 +241,51 @@ def test_words_after_the_end_token_do_not_stop_a_text():
     assert Engine(model, processor).stop_ids == frozenset(processor.end_ids[:1])
 
 
-def test_an_image_is_encoded_once_for_all_that_ask_about_it(engine: Engine, monkeypatch):
-    assert engine.model.vision is not None
-    encoded = []
-    original = engine.model.vision.forward
+@pytest.fixture
+def encoded(engine: Engine, monkeypatch) -> list[int]:
+    """How many tiles the encoder was given, call by call."""
+    vision = engine.model.vision
+    assert vision is not None
+    original, given = vision.forward, []
 
     def counted(pixels: Tensor) -> Tensor:
-        encoded.append(len(pixels))
+        given.append(len(pixels))
         return original(pixels)
 
-    monkeypatch.setattr(engine.model.vision, "forward", counted)
-    images = [ImageRef(data=png(number)) for number in range(2)]
-    asked = [
-        Request((Turn("user", f"<image> {WORDS[word]} ?"),), (images[word % 2],))
-        for word in range(6)
+    monkeypatch.setattr(vision, "forward", counted)
+    return given
+
+
+def asked_about(images: int, questions: int) -> list[Request]:
+    """Questions of various lengths; one after the other is about another image."""
+    refs = [ImageRef(data=png(number)) for number in range(images)]
+    return [
+        Request((Turn("user", "<image> " + " ".join(WORDS[: 1 + row % 5])),), (refs[row % images],))
+        for row in range(images * questions)
     ]
+
+
+def test_an_image_is_encoded_once_for_all_that_ask_about_it(engine: Engine, encoded: list[int]):
+    asked = asked_about(images=2, questions=3)
     together = engine.generate(asked, GREEDY)
     assert encoded == [2]
     assert together == [engine.generate([request], GREEDY)[0] for request in asked]
     assert encoded[1:] == [1] * 6
+
+
+def test_questions_about_an_image_are_in_one_batch_where_it_holds_them(
+    engine: Engine, encoded: list[int]
+):
+    asked = asked_about(images=3, questions=4)
+    alone = [engine.generate([request], GREEDY)[0] for request in asked]
+    encoded.clear()
+    rows = [engine.processor.encode(one.turns, one.images, answer=True) for one in asked]
+    longest = max(len(row.input_ids) for row in rows) + GREEDY.max_new_tokens
+    small = Engine(engine.model, engine.processor, max_batch_tokens=4 * longest)
+    sizes: list[int] = []
+    assert small.generate(asked, GREEDY, progress=sizes.append) == alone
+    assert sizes == [4, 4, 4]
+    assert encoded == [1, 1, 1]
 
 
 def test_a_budget_must_hold_something(engine: Engine):
