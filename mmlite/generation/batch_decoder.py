@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -12,6 +12,7 @@ from mmlite.batch import Batch
 from mmlite.generation import fixed
 from mmlite.generation.cache import roomy_cache
 from mmlite.generation.fixed import FixedSteps, can_fix
+from mmlite.generation.prefixes import Prompts
 from mmlite.generation.requests import Decoding
 from mmlite.generation.sampling import choose_tokens
 from mmlite.models import VisionLanguageModel
@@ -41,7 +42,7 @@ class BatchDecoder:
 
     Args:
         model: The model, in evaluation mode.
-        batch: The prompts, on the model's device.
+        prompts: On the model's device.
         decoding: How tokens are chosen.
         uniform: Numbers to sample with, or None when nothing is sampled.
         stop_ids: Tokens that end a row.
@@ -53,7 +54,7 @@ class BatchDecoder:
     def __init__(
         self,
         model: VisionLanguageModel,
-        batch: Batch,
+        prompts: Prompts,
         *,
         decoding: Decoding,
         uniform: Float[Tensor, "row step"] | None,
@@ -62,22 +63,23 @@ class BatchDecoder:
         is_fixed: bool | None = None,
     ) -> None:
         self.model = model
-        self.batch = batch
+        self.prompts = prompts
         self.decoding = decoding
         self.uniform = uniform
         self.stop_ids = stop_ids
         self.processors = processors
-        rows = len(batch.input_ids)
+        seen = prompts.mask
+        rows, self._prompt = seen.shape
         self.generated: list[list[int]] = [[] for _ in range(rows)]
         self.finished = [False] * rows
         self.rows = list(range(rows))
         """Rows that are in the cache; all per-row tensors below are of these rows."""
-        self.mask = pad(batch.attention_mask, (0, decoding.max_new_tokens), value=True)
-        self.lengths = batch.attention_mask.sum(dim=-1, keepdim=True)
+        self.mask = pad(seen, (0, decoding.max_new_tokens), value=True)
+        self.lengths = seen.sum(dim=-1, keepdim=True)
         self.cache = roomy_cache(model.language.model.config)
-        self._is_gpu = batch.input_ids.is_cuda
+        self._is_gpu = seen.is_cuda
         self._may_fix = self._is_gpu if is_fixed is None else is_fixed
-        self._may_fix = self._may_fix and can_fix(model, self.cache)
+        self._may_fix = self._may_fix and can_fix(model)
         self._fixed: FixedSteps | None = None
         self._alike = 0
 
@@ -99,11 +101,20 @@ class BatchDecoder:
             logits = self._advance(tokens, step)
 
     def _prefill(self) -> Float[Tensor, "row vocabulary"]:
-        mask = self.batch.attention_mask
-        positions = (mask.long().cumsum(dim=-1) - 1).clamp(min=0)
-        embeddings = self.model.embed(self.batch)
-        hidden = self.model.language(embeddings, mask, positions, self.cache)[:, -1]
-        return self.model.language.logits(hidden)
+        prompts, mask = self.prompts, self.mask[:, : self._prompt]
+        if prompts.prefixes is not None and prompts.prefix_of is not None:
+            begin = prompts.prefixes.attention_mask
+            self._read(prompts.prefixes, begin, _positions(begin))
+            self.cache.batch_select_indices(prompts.prefix_of)  # to each prompt its prefix
+        positions = _positions(mask)[:, -prompts.batch.input_ids.shape[1] :]
+        return self.model.language.logits(self._read(prompts.batch, mask, positions))
+
+    def _read(
+        self, batch: Batch, mask: Bool[Tensor, "row key"], positions: Int[Tensor, "row token"]
+    ) -> Float[Tensor, "row text_dim"]:
+        """Read tokens into the cache and return the last hidden states."""
+        embeddings = self.model.embed(batch)
+        return self.model.language(embeddings, mask, positions, self.cache)[:, -1]
 
     def _advance(self, tokens: Int[Tensor, " row"], step: int) -> Float[Tensor, "row vocabulary"]:
         if self._fixed is not None and not self._fixed.left:
@@ -124,11 +135,6 @@ class BatchDecoder:
         seen = self.mask[:, : self._prompt + step + 1]
         hidden = self.model.language(embeddings, seen, self.lengths + step, self.cache)[:, -1]
         return self.model.language.logits(hidden)
-
-    @property
-    def _prompt(self) -> int:
-        """Tokens of the prompts, padding included."""
-        return self.batch.input_ids.shape[1]
 
     def _fix(self, step: int, most_steps: int) -> None:
         self._fixed = FixedSteps(
@@ -169,3 +175,8 @@ class BatchDecoder:
         self.uniform = None if self.uniform is None else self.uniform[kept]
         # Contract: every layer of transformers' dynamic caches can select rows.
         self.cache.batch_select_indices(kept)
+
+
+def _positions(mask: Bool[Tensor, "row token"]) -> Int[Tensor, "row token"]:
+    """Return the place of each token among those of its row, padding left out."""
+    return (mask.long().cumsum(dim=-1) - 1).clamp(min=0)

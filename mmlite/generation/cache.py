@@ -7,6 +7,8 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedConfig
 from transformers.cache_utils import DynamicLayer
 
+from mmlite.models import LanguageModel
+
 ROOM_TOKENS = 64
 """Tokens that a layer makes room for at a time."""
 
@@ -93,3 +95,15 @@ def roomy_cache(config: PreTrainedConfig) -> DynamicCache:
         RoomyLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers
     ]
     return cache
+
+
+def sees_by_mask(language: LanguageModel) -> bool:
+    """Whether tokens see all that is kept but what a mask hides, wherever in the cache it is.
+
+    Not where layers keep the last keys alone, or something else, nor where distances are made from
+    the mask (ALiBi) or attention takes none.
+    """
+    config: Any = language.model.config
+    is_plain = all(type(layer) is RoomyLayer for layer in roomy_cache(config).layers)
+    takes_masks = config._attn_implementation in ("sdpa", "eager")
+    return is_plain and takes_masks and language.is_causal and not getattr(config, "alibi", False)

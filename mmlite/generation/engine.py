@@ -9,7 +9,10 @@ from functools import cached_property
 import torch
 from torch import nn
 
+from mmlite.batch import Batch
 from mmlite.generation.batch_decoder import BatchDecoder, LogitsProcessor
+from mmlite.generation.cache import sees_by_mask
+from mmlite.generation.prefixes import Prompts, images_of, split_prompts
 from mmlite.generation.requests import Decoding, Generation, Request
 from mmlite.generation.sampling import draw_uniform
 from mmlite.generation.thinking import thinking_processor
@@ -138,7 +141,7 @@ class Engine:
 
     def _batches(self, jobs: Sequence[_Job], decoding: Decoding) -> Iterator[list[_Job]]:
         """Cut jobs, the longest first, into batches; those about the same images stay together."""
-        groups = [_images_of(job) or place for place, job in enumerate(jobs)]
+        groups = [images_of(job.encoded) or place for place, job in enumerate(jobs)]
         longest: dict[Hashable, int] = {}
         for group, job in zip(groups, jobs, strict=True):
             longest[group] = max(longest.get(group, 0), job.length)
@@ -160,6 +163,23 @@ class Engine:
         if batch:
             yield batch
 
+    def _load(self, rows: Sequence[Encoded], device: torch.device) -> Prompts:
+        """Load prompts; what those about the same images share is apart, to be read once."""
+        # A GPU waits for the images; a model on the CPU has its threads itself.
+        readers = min(MOST_READERS, _cores()) if device.type == "cuda" else 1
+
+        def load(part: Sequence[Encoded]) -> Batch:
+            batch = self.processor.collate(part, pad_left=True, readers=readers, is_shared=True)
+            return batch.to(device)
+
+        split = None
+        if sees_by_mask(self.model.language):
+            split = split_prompts(rows, self.model.image_token_id)
+        if split is None:
+            return Prompts(load(rows))
+        prefix_of = torch.tensor(split.prefix_of, device=device)
+        return Prompts(load(split.rests), load(split.prefixes), prefix_of)
+
     def _decode(
         self, jobs: Sequence[_Job], decoding: Decoding, processors: Sequence[LogitsProcessor]
     ) -> list[Generation]:
@@ -169,14 +189,11 @@ class Engine:
             seeds = [int(content_key(decoding.seed, job.key)[:15], 16) for job in jobs]
             drawn = [draw_uniform(seed, decoding.max_new_tokens) for seed in seeds]
             uniform = torch.stack(drawn).to(device)
-        # A GPU waits for the images; a model on the CPU has its threads itself.
-        readers = min(MOST_READERS, _cores()) if device.type == "cuda" else 1
-        encoded = [job.encoded for job in jobs]
-        batch = self.processor.collate(encoded, pad_left=True, readers=readers, is_shared=True)
+        prompts = self._load([job.encoded for job in jobs], device)
         with torch.inference_mode(), _evaluating(self.model):
             decoder = BatchDecoder(
                 self.model,
-                batch.to(device),
+                prompts,
                 decoding=decoding,
                 uniform=uniform,
                 stop_ids=self.stop_ids,
@@ -187,14 +204,6 @@ class Engine:
             Generation(self.processor.decode(token_ids), tuple(token_ids), finished)
             for token_ids, finished in zip(decoder.generated, decoder.finished, strict=True)
         ]
-
-
-def _images_of(job: _Job) -> Hashable:
-    """Return what says which images a job is about; nothing where they are no files or bytes."""
-    images = job.encoded.images
-    if any(image.scene is not None for image in images):
-        return ()
-    return tuple((image.path, image.span, image.data) for image in images)
 
 
 def _cores() -> int:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import DynamicCache
 
-from mmlite.generation.cache import RoomyLayer
+from mmlite.generation.cache import sees_by_mask
 from mmlite.models import VisionLanguageModel
 from mmlite.models.quantization import packed_layers
 
@@ -37,19 +37,16 @@ class CannotFixError(RuntimeError):
     """A model's steps cannot have fixed shapes, or cannot be recorded."""
 
 
-def can_fix(model: VisionLanguageModel, cache: DynamicCache) -> bool:
-    """Whether a model's steps may have fixed shapes: it takes masks, and keeps all it needs to.
+def can_fix(model: VisionLanguageModel) -> bool:
+    """Whether a model's steps may have fixed shapes.
 
-    Not those whose layers keep other things than all keys and values, those that make distances
-    from a mask (ALiBi), and not weights of 4 bits. What else cannot be recorded shows at the first
-    try, and is not tried again.
+    Not those of weights of 4 bits, nor those of attention without kernels of its own. What else
+    cannot be recorded shows at the first try, and is not tried again.
     """
     language = model.language
-    config: Any = language.model.config
-    is_plain = all(type(layer) is RoomyLayer for layer in cache.layers)
-    takes_masks = config._attn_implementation == "sdpa" and language.is_causal
-    is_refused = getattr(config, "alibi", False) or language in _refused
-    return is_plain and takes_masks and not is_refused and not packed_layers(language)
+    is_fused = language.model.config._attn_implementation == "sdpa"
+    is_tried = language not in _refused and not packed_layers(language)
+    return is_fused and is_tried and sees_by_mask(language)
 
 
 class FixedSteps:

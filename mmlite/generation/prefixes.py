@@ -1,0 +1,117 @@
+"""Prompts about the same image begin alike: what they share is read once."""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from mmlite.batch import Batch
+from mmlite.processor import Encoded
+
+MOST_SHARE = 0.75
+"""Of a batch's tokens, padding included, at most so many may be left to read: reading prompts in
+two parts costs too."""
+
+MOST_WIDER = 1.05
+"""Prefixes and what follows are padded apart; so much wider a batch may get."""
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Prompts as a model reads them, left-padded: whole, or what they begin with first.
+
+    Attributes:
+        batch: The prompts, or what follows their prefixes.
+        prefixes: What they begin with; None: they are whole.
+        prefix_of: Which of these each prompt begins with.
+    """
+
+    batch: Batch
+    prefixes: Batch | None = None
+    prefix_of: Int[Tensor, " row"] | None = None
+
+    @property
+    def mask(self) -> Bool[Tensor, "row token"]:
+        """True where there is a token: of the prefix, then of what follows."""
+        mask = self.batch.attention_mask
+        if self.prefixes is None or self.prefix_of is None:
+            return mask
+        return torch.cat([self.prefixes.attention_mask[self.prefix_of], mask], dim=1)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Prompts in two parts.
+
+    Attributes:
+        prefixes: What prompts about the same images begin with; of others, all but a token.
+        rests: What follows, prompt by prompt; without images.
+        prefix_of: Which prefix each prompt begins with.
+    """
+
+    prefixes: list[Encoded]
+    rests: list[Encoded]
+    prefix_of: list[int]
+
+
+def images_of(row: Encoded) -> Hashable:
+    """Return what says which images a prompt is about; nothing where they are no files or bytes."""
+    if any(image.scene is not None for image in row.images):
+        return ()
+    return tuple((image.path, image.span, image.data) for image in row.images)
+
+
+def split_prompts(rows: Sequence[Encoded], image_token_id: int) -> Split | None:
+    """Split prompts behind what those about the same images share, if that saves enough.
+
+    Args:
+        rows: The prompts.
+        image_token_id: Placeholder of images: all of them belong to a prefix.
+    """
+    groups: dict[Hashable, list[int]] = {}
+    for place, row in enumerate(rows):
+        shown = images_of(row)
+        groups.setdefault((shown, row.layouts) if shown else place, []).append(place)
+    if len(groups) == len(rows):
+        return None
+    cuts: dict[int, tuple[int, int]] = {}  # of each prompt: its prefix, and where that ends
+    prefixes: list[Encoded] = []
+    for group in groups.values():
+        cut = _shared(rows, group, image_token_id)
+        for places in [group] if cut else [[place] for place in group]:
+            end = cut or len(rows[places[0]].input_ids) - 1
+            cuts |= dict.fromkeys(places, (len(prefixes), end))
+            prefixes.append(_part(rows[places[0]], 0, end))
+    rests = [_part(row, cuts[place][1], None) for place, row in enumerate(rows)]
+    split = Split(prefixes, rests, [cuts[place][0] for place in range(len(rows))])
+    return split if _saves(split, rows) else None
+
+
+def _shared(rows: Sequence[Encoded], group: Sequence[int], image_token_id: int) -> int:
+    """Return how many tokens prompts share, at most all but their last; 0: not all placeholders."""
+    columns = zip(*(rows[place].input_ids[:-1] for place in group), strict=False)
+    shared = sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
+    return 0 if image_token_id in rows[group[0]].input_ids[shared:] else shared
+
+
+def _saves(split: Split, rows: Sequence[Encoded]) -> bool:
+    """Whether enough tokens need not be read, and a batch gets hardly wider."""
+    wide = _longest(rows)
+    prefix, rest = _longest(split.prefixes), _longest(split.rests)
+    left = len(split.prefixes) * prefix + len(rows) * rest
+    is_whole = all(part.input_ids for part in split.prefixes)
+    is_narrow = prefix + rest <= MOST_WIDER * wide
+    return is_whole and is_narrow and left <= MOST_SHARE * len(rows) * wide
+
+
+def _longest(rows: Sequence[Encoded]) -> int:
+    return max(len(row.input_ids) for row in rows)
+
+
+def _part(row: Encoded, start: int, end: int | None) -> Encoded:
+    """Return some of a prompt's tokens; its images stay with those it begins with."""
+    part = replace(row, input_ids=row.input_ids[start:end], labels=row.labels[start:end])
+    return replace(part, images=(), layouts=()) if start else part
