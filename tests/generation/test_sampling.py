@@ -1,11 +1,24 @@
 """Choosing tokens: the right distribution, and what top_k and top_p leave."""
 
+import pytest
 import torch
 
 from mmlite.generation import Decoding
 from mmlite.generation.sampling import choose_tokens, draw_uniform, keep_probable
 
 PROBABILITIES = torch.tensor([0.1, 0.4, 0.05, 0.3, 0.15])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_without_numbers_the_first_of_the_most_probable_is_chosen(dtype: torch.dtype):
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randint(0, 9, (50, 33), generator=generator).to(dtype)  # with many equal ones
+    logits[0], logits[1, :-1] = -torch.inf, -torch.inf
+    logits[2, 5] = torch.nan
+    tokens = choose_tokens(logits, Decoding(), None)
+    assert torch.equal(tokens, logits.argmax(dim=-1))
+    assert tokens.dtype == torch.int64
+    assert tokens[:3].tolist() == [0, 32, 5]
 
 
 def test_samples_follow_the_distribution_whatever_the_order_of_tokens():
