@@ -12,6 +12,7 @@ from mmlite.batch import Batch
 from mmlite.generation import fixed
 from mmlite.generation.cache import roomy_cache
 from mmlite.generation.fixed import FixedSteps, can_fix
+from mmlite.generation.head import Head
 from mmlite.generation.prefixes import Prompts
 from mmlite.generation.requests import Decoding
 from mmlite.generation.sampling import choose_tokens
@@ -77,6 +78,7 @@ class BatchDecoder:
         self.mask = pad(seen, (0, decoding.max_new_tokens), value=True)
         self.lengths = seen.sum(dim=-1, keepdim=True)
         self.cache = roomy_cache(model.language.model.config)
+        self._head = Head(model.language)
         self._is_gpu = seen.is_cuda
         self._may_fix = self._is_gpu if is_fixed is None else is_fixed
         self._may_fix = self._may_fix and can_fix(model)
@@ -107,7 +109,7 @@ class BatchDecoder:
             self._read(prompts.prefixes, begin, _positions(begin))
             self.cache.batch_select_indices(prompts.prefix_of)  # to each prompt its prefix
         positions = _positions(mask)[:, -prompts.batch.input_ids.shape[1] :]
-        return self.model.language.logits(self._read(prompts.batch, mask, positions))
+        return self._head(self._read(prompts.batch, mask, positions))
 
     def _read(
         self, batch: Batch, mask: Bool[Tensor, "row key"], positions: Int[Tensor, "row token"]
@@ -134,7 +136,7 @@ class BatchDecoder:
         embeddings = self.model.language.embed(tokens.unsqueeze(-1))
         seen = self.mask[:, : self._prompt + step + 1]
         hidden = self.model.language(embeddings, seen, self.lengths + step, self.cache)[:, -1]
-        return self.model.language.logits(hidden)
+        return self._head(hidden)
 
     def _fix(self, step: int, most_steps: int) -> None:
         self._fixed = FixedSteps(
