@@ -5,11 +5,12 @@ budget and answers. Here as `TwoStage` does it: all extractions in batches, then
 row with its own end and budget. There as users of transformers do it: one question after the other.
 Random weights, whose texts end at random lengths, as real ones do: of the micro-world's order of
 size, or small ones with the vocabulary and the images of the paper's order, whose time on a CPU is
-that of the head's multiplications and of reading images, which batches make little shorter.
+that of the head's multiplications and of reading images, which batches make little shorter but
+where several questions ask about an image (four do, or --images of them share the questions).
 "busy" counts processor time instead of the clock's, which other programs disturb less when there is
 one thread. The program stops with an error if answers differ.
 
-Run: python -m benchmarks.extract_think [--size micro|small] [--questions 64] [--threads 2]
+Run: python -m benchmarks.extract_think [--size micro|small] [--questions 64] [--images 16]
 """
 
 import argparse
@@ -114,21 +115,23 @@ def random_ends(processor: Processor, shape: Shape) -> Processor:
     )
 
 
-def save_models(folder: Path, shape: Shape) -> None:
+def save_models(folder: Path, shape: Shape, images: int) -> None:
     """Save a perceiver, a reasoner and images."""
     save_parts(folder, shape)
     torch.manual_seed(1)
     Qwen3ForCausalLM(text_config(shape)).save_pretrained(folder / "reasoner")
-    write_mix(folder, rows=1, vocabulary=shape.vocabulary, max_text_tokens=8)
+    write_mix(folder, rows=1, vocabulary=shape.vocabulary, max_text_tokens=8, images=images)
 
 
-def build_questions(folder: Path, shape: Shape, number: int) -> list[Example]:
+def build_questions(
+    folder: Path, shape: Shape, number: int, images: int = NUM_IMAGES
+) -> list[Example]:
     """Return questions of 6 to 30 words, each about one of a few images."""
     rng = random.Random(0)
     examples = []
     for row in range(number):
         words = [f"w{rng.randint(7, shape.vocabulary - 20)}" for _ in range(rng.randint(6, 30))]
-        image = ImageRef(path=str(folder / "images" / f"{row % NUM_IMAGES}.jpg"))
+        image = ImageRef(path=str(folder / "images" / f"{row % images}.jpg"))
         question = " ".join(words)
         examples.append(
             Example(
@@ -234,7 +237,9 @@ class Compared:
     tokens: float
 
 
-def compare(shape: Shape, lengths: Lengths, *, questions: int, alone: int) -> Compared:
+def compare(
+    shape: Shape, lengths: Lengths, *, questions: int, alone: int, images: int = NUM_IMAGES
+) -> Compared:
     """Answer all questions in batches, and some of them one at a time.
 
     Raises:
@@ -242,8 +247,8 @@ def compare(shape: Shape, lengths: Lengths, *, questions: int, alone: int) -> Co
     """
     with tempfile.TemporaryDirectory() as name, torch.inference_mode():
         folder = Path(name)
-        save_models(folder, shape)
-        examples = build_questions(folder, shape, questions)
+        save_models(folder, shape, images)
+        examples = build_questions(folder, shape, questions, images)
         longest = shape.image_tokens + 64 + lengths.extraction + lengths.total
         system = build_system(folder, shape, lengths, batch_tokens=questions * longest)
         system.answer(examples[:2])  # warm up
@@ -282,13 +287,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--questions", type=int, default=64, help="all in one batch")
     parser.add_argument("--alone", type=int, default=8, help="how many of them one at a time")
+    parser.add_argument("--images", type=int, default=NUM_IMAGES, help="that they are about")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--size", choices=list(SIZES), default="micro")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     shape = replace(SIZES[given.size], initializer_range=0.2)
     lengths = Lengths(12, 16, 24) if given.size == "tiny" else Lengths()
-    found = compare(shape, lengths, questions=given.questions, alone=given.alone)
+    found = compare(
+        shape, lengths, questions=given.questions, alone=given.alone, images=given.images
+    )
     sys.stdout.write(
         "| way | questions/s | speed | busy | equal answers | tokens a question |\n"
         "|---|--:|--:|--:|--:|--:|\n"

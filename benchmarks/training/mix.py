@@ -90,6 +90,7 @@ def write_mix(
     max_text_tokens: int,
     kinds: Mapping[str, Kind] = KINDS,
     picture_px: tuple[int, int] = (256, 256),
+    images: int = NUM_IMAGES,
 ) -> None:
     """Write rows and images; the same arguments write the same files.
 
@@ -100,11 +101,12 @@ def write_mix(
         max_text_tokens: Conversations end before they have more words; at least a turn is left.
         kinds: Of rows, each as often as it says.
         picture_px: Width and height of the images.
+        images: How many there are; rows take turns.
     """
     rng = random.Random(0)
     (folder / "images").mkdir(parents=True, exist_ok=True)
     noise = np.random.default_rng(0)
-    for number in range(NUM_IMAGES):
+    for number in range(images):
         small = noise.integers(0, 256, (8, 8, 3), dtype=np.uint8)
         picture = Image.fromarray(small).resize(picture_px, Image.Resampling.BICUBIC)
         picture.save(folder / "images" / f"{number}.jpg")
@@ -129,6 +131,6 @@ def write_mix(
             conversation.append({"from": "gpt", "value": " ".join(answer[:max_text_tokens])})
         record = {"id": str(number), "conversations": conversation}
         if kind.has_image:
-            record["image"] = f"{number % NUM_IMAGES}.jpg"
+            record["image"] = f"{number % images}.jpg"
         records.append(record)
     (folder / ROWS_FILE).write_text(json.dumps(records))
