@@ -22,8 +22,9 @@ LogitsProcessor = Callable[
     [Sequence[Sequence[int]], Float[Tensor, "row vocabulary"]], Float[Tensor, "row vocabulary"]
 ]
 """Called before each token with what each row has written so far and the logits, both of which it
-leaves as they are; returns the logits to choose from, where minus infinity blocks a token. The seam
-for thinking budgets and blocked tokens. Rows come and go, so places mean nothing from one call to
+leaves as they are; returns the logits to choose from, where minus infinity blocks a token. Logits
+are good until the next call: whoever keeps them has to copy them. The seam for thinking budgets and
+blocked tokens. Rows come and go, so places mean nothing from one call to
 the next; what a row has written is one list that grows."""
 
 LIVE_FRACTION = 0.75
@@ -104,10 +105,10 @@ class BatchDecoder:
 
     def _prefill(self) -> Float[Tensor, "row vocabulary"]:
         prompts, mask = self.prompts, self.mask[:, : self._prompt]
-        if prompts.prefixes is not None and prompts.prefix_of is not None:
-            begin = prompts.prefixes.attention_mask
-            self._read(prompts.prefixes, begin, _positions(begin))
-            self.cache.batch_select_indices(prompts.prefix_of)  # to each prompt its prefix
+        if (begun := prompts.beginnings) is not None:
+            seen = begun.batch.attention_mask
+            self._read(begun.batch, seen, _positions(seen))
+            self.cache.batch_select_indices(begun.of_prompt)  # to each prompt its own
         positions = _positions(mask)[:, -prompts.batch.input_ids.shape[1] :]
         return self._head(self._read(prompts.batch, mask, positions))
 

@@ -97,13 +97,26 @@ def roomy_cache(config: PreTrainedConfig) -> DynamicCache:
     return cache
 
 
+WINDOWS = (
+    *("sliding_window", "attention_window", "window_size", "attention_chunk_size"),
+    *("attention_layers", "attention_types"),
+)
+"""Fields of configurations without `layer_types` by which layers may see the last tokens alone."""
+
+
 def sees_by_mask(language: LanguageModel) -> bool:
     """Whether tokens see all that is kept but what a mask hides, wherever in the cache it is.
 
-    Not where layers keep the last keys alone, or something else, nor where distances are made from
-    the mask (ALiBi) or attention takes none.
+    Not where layers see the last tokens alone or keep something else, nor where distances are made
+    from the mask (ALiBi) or attention takes none.
     """
     config: Any = language.model.config
     is_plain = all(type(layer) is RoomyLayer for layer in roomy_cache(config).layers)
     takes_masks = config._attn_implementation in ("sdpa", "eager")
-    return is_plain and takes_masks and language.is_causal and not getattr(config, "alibi", False)
+    kinds = getattr(config, "layer_types", None)
+    if kinds is None:
+        sees_all = not any(getattr(config, name, None) for name in WINDOWS)
+    else:
+        sees_all = set(kinds) == {"full_attention"}
+    has_distances = getattr(config, "alibi", False)
+    return is_plain and takes_masks and sees_all and language.is_causal and not has_distances

@@ -11,8 +11,13 @@ from torch import nn
 
 from mmlite.batch import Batch
 from mmlite.generation.batch_decoder import BatchDecoder, LogitsProcessor
-from mmlite.generation.cache import sees_by_mask
-from mmlite.generation.prefixes import Prompts, images_of, split_prompts
+from mmlite.generation.prefixes import (
+    Beginnings,
+    Prompts,
+    can_share,
+    images_of,
+    split_prompts,
+)
 from mmlite.generation.requests import Decoding, Generation, Request
 from mmlite.generation.sampling import draw_uniform
 from mmlite.generation.thinking import thinking_processor
@@ -42,10 +47,12 @@ class _Job:
 class Engine:
     """Let a model go on with many conversations at once.
 
-    Requests are sorted by length, those about the same images together, and decoded in left-padded
-    batches under a token budget; rows that have ended are dropped; equal requests are decoded once,
-    and a batch encodes each image once. What a request gets is what it would get alone, sampled or
-    not (up to rounding, which depends on the shape of a batch).
+    Requests are sorted by length, those about the same images (files or bytes) together, and
+    decoded in left-padded batches under a token budget; rows that have ended are dropped; equal
+    requests are decoded once. A batch encodes each image once, and reads what prompts about it
+    begin with once where that saves a quarter or more (`mmlite.generation.prefixes`). What a
+    request gets is what it would get alone, sampled or not (up to rounding, which depends on the
+    shape of a batch).
 
     Why not `generate` of transformers: it keeps finished rows in the batch, and draws the random
     numbers of all rows from one generator, so that a sample depends on its neighbours.
@@ -54,7 +61,8 @@ class Engine:
         model: Decodes; it is in evaluation mode meanwhile, and as before afterwards.
         processor: Turns requests into tokens, and tokens into text.
         max_batch_tokens: Most tokens of a batch, padding and `max_new_tokens` of each row
-            included; a single request may exceed it.
+            included; a single request may exceed it, and prompts that are read in two parts by a
+            twentieth.
     """
 
     def __init__(
@@ -173,12 +181,12 @@ class Engine:
             return batch.to(device)
 
         split = None
-        if sees_by_mask(self.model.language):
+        if can_share(self.model.language):
             split = split_prompts(rows, self.model.image_token_id)
         if split is None:
             return Prompts(load(rows))
-        prefix_of = torch.tensor(split.prefix_of, device=device)
-        return Prompts(load(split.rests), load(split.prefixes), prefix_of)
+        of_prompt = torch.tensor(split.prefix_of, device=device)
+        return Prompts(load(split.rests), Beginnings(load(split.prefixes), of_prompt))
 
     def _decode(
         self, jobs: Sequence[_Job], decoding: Decoding, processors: Sequence[LogitsProcessor]

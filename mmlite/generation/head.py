@@ -25,7 +25,7 @@ class Head:
     def __call__(self, hidden: Float[Tensor, "row text_dim"]) -> Float[Tensor, "row vocabulary"]:
         """Return the logits."""
         head = self._language.head
-        if not (hidden.is_cpu and _is_matrix(head)) or torch.is_grad_enabled():
+        if not self._is_plain(head, hidden):
             return self._language.logits(hidden)
         assert isinstance(head, nn.Linear), "a plain matrix is one"
         room = self._room
@@ -35,8 +35,15 @@ class Head:
             )
         return torch.mm(hidden, head.weight.t(), out=room[: len(hidden)])
 
-
-def _is_matrix(head: nn.Module) -> bool:
-    """Whether a head is a matrix and nothing else, with nothing hooked to it."""
-    hooks = (head._forward_hooks, head._forward_pre_hooks)
-    return type(head) is nn.Linear and head.bias is None and not any(hooks)
+    def _is_plain(self, head: nn.Module, hidden: Tensor) -> bool:
+        """Whether logits are a product with a matrix, and nothing else is done or expected."""
+        if torch.is_grad_enabled() or not hidden.is_cpu or torch.is_autocast_enabled("cpu"):
+            return False
+        is_matrix = type(head) is nn.Linear and head.bias is None and "forward" not in vars(head)
+        is_hooked = head._forward_hooks or head._forward_pre_hooks
+        is_own = type(self._language).logits is LanguageModel.logits
+        if not is_matrix or is_hooked or not is_own:
+            return False
+        weight = head.weight
+        is_tensor = type(weight) is nn.Parameter and type(weight.data) is Tensor
+        return is_tensor and weight.dtype == hidden.dtype

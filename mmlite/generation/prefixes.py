@@ -9,37 +9,50 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from mmlite.batch import Batch
+from mmlite.generation.cache import sees_by_mask
+from mmlite.models import LanguageModel
 from mmlite.processor import Encoded
 
-MOST_SHARE = 0.75
-"""Of a batch's tokens, padding included, at most so many may be left to read: reading prompts in
-two parts costs too."""
+MOST_LEFT = 0.75
+"""Share of a batch's tokens, padding included, that may be left to read, at most: reading prompts
+in two parts costs too."""
 
 MOST_WIDER = 1.05
 """Prefixes and what follows are padded apart; so much wider a batch may get."""
 
 
 @dataclass(frozen=True)
-class Prompts:
-    """Prompts as a model reads them, left-padded: whole, or what they begin with first.
+class Beginnings:
+    """What prompts begin with.
 
     Attributes:
-        batch: The prompts, or what follows their prefixes.
-        prefixes: What they begin with; None: they are whole.
-        prefix_of: Which of these each prompt begins with.
+        batch: The beginnings, left-padded.
+        of_prompt: Which of them each prompt begins with.
     """
 
     batch: Batch
-    prefixes: Batch | None = None
-    prefix_of: Int[Tensor, " row"] | None = None
+    of_prompt: Int[Tensor, " row"]
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Prompts as a model reads them: whole, or what they begin with first.
+
+    Attributes:
+        batch: The prompts, or what follows their beginnings; left-padded.
+        beginnings: None where prompts are whole.
+    """
+
+    batch: Batch
+    beginnings: Beginnings | None = None
 
     @property
     def mask(self) -> Bool[Tensor, "row token"]:
-        """True where there is a token: of the prefix, then of what follows."""
-        mask = self.batch.attention_mask
-        if self.prefixes is None or self.prefix_of is None:
+        """True where there is a token: of the beginning, then of what follows."""
+        mask, begun = self.batch.attention_mask, self.beginnings
+        if begun is None:
             return mask
-        return torch.cat([self.prefixes.attention_mask[self.prefix_of], mask], dim=1)
+        return torch.cat([begun.batch.attention_mask[begun.of_prompt], mask], dim=1)
 
 
 @dataclass(frozen=True)
@@ -55,6 +68,17 @@ class Split:
     prefixes: list[Encoded]
     rests: list[Encoded]
     prefix_of: list[int]
+
+
+def can_share(language: LanguageModel) -> bool:
+    """Whether keys are what they are however much was read with them, wherever they are kept.
+
+    Not where the frequencies of positions depend on how much is read (dynamic scaling, LongRoPE).
+    """
+    rope = getattr(language.model.config, "rope_parameters", None) or {}
+    kinds = [rope, *(value for value in rope.values() if isinstance(value, dict))]
+    changes = {kind.get("rope_type", kind.get("type")) for kind in kinds}
+    return sees_by_mask(language) and not changes & {"dynamic", "longrope"}
 
 
 def images_of(row: Encoded) -> Hashable:
@@ -86,6 +110,8 @@ def split_prompts(rows: Sequence[Encoded], image_token_id: int) -> Split | None:
             cuts |= dict.fromkeys(places, (len(prefixes), end))
             prefixes.append(_part(rows[places[0]], 0, end))
     rests = [_part(row, cuts[place][1], None) for place, row in enumerate(rows)]
+    if any(image_token_id in rest.input_ids for rest in rests):
+        return None  # a prompt that ends in an image
     split = Split(prefixes, rests, [cuts[place][0] for place in range(len(rows))])
     return split if _saves(split, rows) else None
 
@@ -104,7 +130,7 @@ def _saves(split: Split, rows: Sequence[Encoded]) -> bool:
     left = len(split.prefixes) * prefix + len(rows) * rest
     is_whole = all(part.input_ids for part in split.prefixes)
     is_narrow = prefix + rest <= MOST_WIDER * wide
-    return is_whole and is_narrow and left <= MOST_SHARE * len(rows) * wide
+    return is_whole and is_narrow and left <= MOST_LEFT * len(rows) * wide
 
 
 def _longest(rows: Sequence[Encoded]) -> int:

@@ -40,7 +40,7 @@ def choose_tokens(
 def _most_likely(logits: Float[Tensor, "row vocabulary"]) -> Int[Tensor, " row"]:
     """Return the token with the highest logit, the first of equal ones."""
     if logits.is_cpu and logits.dtype == torch.float32:
-        # The same in a tenth of PyTorch's time: 2 ms of 17 for 64 rows of 151,936 tokens.
+        # PyTorch takes 17 ms for 64 rows of 151,936 tokens, NumPy 2.
         return torch.from_numpy(logits.detach().numpy().argmax(axis=-1))
     return logits.argmax(dim=-1)
 

@@ -33,6 +33,16 @@ def test_other_heads_are_called_as_ever():
     with torch.inference_mode():
         Head(language)(hidden)
     assert called
+    language = tiny_language_of("qwen3", 300)
+    language.head.forward = lambda states: called.append(states) or states @ language.table.t()
+    called.clear()
+    with torch.inference_mode():
+        Head(language)(hidden)
+    assert called
+    language = tiny_language_of("qwen3", 300)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        assert Head(language)(hidden).dtype == torch.bfloat16
+        assert Head(language)(hidden.bfloat16()).dtype == torch.bfloat16
     language.model.set_output_embeddings(nn.Linear(language.dim, 300, bias=True))
     with torch.inference_mode():
         found = Head(language)(hidden)

@@ -1,14 +1,26 @@
 """What prompts about the same image share is read once, and nothing that is written changes."""
 
+from functools import partial
+
 import pytest
 import torch
-from tiny import WORDS, png, tiny_language_of, tiny_processor, tiny_projector, tiny_vision
+from tiny import (
+    WORDS,
+    png,
+    tiny_anyres,
+    tiny_language_of,
+    tiny_processor,
+    tiny_projector,
+    tiny_vision,
+)
 
-from mmlite.generation import Decoding, Engine, Request, engine
+from mmlite.features import FeatureCache
+from mmlite.generation import Decoding, Engine, Request, batch_decoder, fixed
+from mmlite.generation import engine as engine_module
 from mmlite.generation.batch_decoder import BatchDecoder
 from mmlite.generation.prefixes import Prompts, split_prompts
 from mmlite.models import NewLanguageModel, VisionLanguageModel
-from mmlite.processor import Encoded
+from mmlite.processor import Encoded, Processor
 from mmlite.records import ImageRef, Turn
 
 IMAGE = 99
@@ -50,6 +62,7 @@ def test_prompts_are_split_behind_what_those_about_the_same_images_share():
         [row([1, 2, 3, 4, 5, 6]), row([1, 2, 3, 4, 5, 7])],  # no images
         [row([IMAGE, 5, 6, 7, 8, 9], 0), row([IMAGE, 7, 8, 9, 5, 6], 0)],  # saves too little
         [row([*[IMAGE] * 9, 5, 6], 0)] * 2 + [row([4])],  # nothing stands before its only token
+        [row([*[IMAGE] * 9, 2, last], 0) for last in range(8)] + [row([1, *[IMAGE] * 9], 1)],
         [row([*[IMAGE] * 9, 5], 0)] * 40  # much wider: 9 tokens, then 7
         + [row([IMAGE, IMAGE, *range(start, start + 7)], 1) for start in (1, 11)],
     ],
@@ -74,22 +87,28 @@ def given(monkeypatch) -> list[Prompts]:
             prompts.append(asked)
             super().__init__(model, asked, **kwargs)
 
-    monkeypatch.setattr(engine, "BatchDecoder", Watched)
+    monkeypatch.setattr(engine_module, "BatchDecoder", Watched)
     return prompts
 
 
 LEARNT_POSITIONS = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 128}
 
 
-def build_engine(model_type: str, **more) -> Engine:
+def build_engine(model_type: str, processor: Processor | None = None, **more) -> Engine:
     torch.manual_seed(1)
-    processor = tiny_processor(tiles=4)
+    processor = processor or tiny_processor(tiles=4)
     vision = tiny_vision()
-    if model_type == "gpt2":
-        language = NewLanguageModel(processor.vocabulary_size, "gpt2", LEARNT_POSITIONS)
+    own = {"gpt2": LEARNT_POSITIONS, "gpt_neo": more, "phi3": more}
+    if model_type in own:
+        attention = "eager" if model_type == "gpt_neo" else "sdpa"
+        language = NewLanguageModel(
+            processor.vocabulary_size, model_type, own[model_type], attention
+        )
     else:
         language = tiny_language_of(model_type, processor.vocabulary_size, **more)
     projector = tiny_projector(vision.dim, language.dim)
+    if processor.image.has_layouts:
+        projector.add_newline(language.dim)
     model = VisionLanguageModel(
         language, vision, projector, image_token_id=processor.image_token_id
     )
@@ -120,17 +139,75 @@ def test_texts_are_those_of_whole_prompts(model_type: str, decoding: Decoding, g
     engine = build_engine(model_type)
     together = engine.generate(asked(), decoding)
     (prompts,) = given
-    assert prompts.prefixes is not None
-    assert len(prompts.prefixes.input_ids) == 4
-    assert len(prompts.prefixes.pixels) == 3 * 4
+    assert prompts.beginnings is not None
+    assert len(prompts.beginnings.batch.input_ids) == 4
+    assert len(prompts.beginnings.batch.pixels) == 3 * 4
     alone = [engine.generate([request], decoding)[0] for request in asked()]
     assert together == alone
     assert len({one.text for one in alone}) > 2
-    assert all(one.prefixes is None for one in given[1:])
+    assert all(one.beginnings is None for one in given[1:])
 
 
-def test_models_that_keep_the_last_keys_alone_are_given_whole_prompts(given):
-    engine = build_engine("mistral", sliding_window=8)
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_what_is_begun_with_once_is_gone_on_with_in_steps_of_one_shape(
+    attention: str, given, monkeypatch
+):
+    engine = build_engine("qwen3")
+    engine.model.language.model.set_attn_implementation(attention)
+    expected = engine.generate(asked(), DECODINGS[1])
+    monkeypatch.setattr(batch_decoder, "STEPS_BEFORE", 2)
+    monkeypatch.setattr(fixed, "LEAST_STEPS", 2)
+    watched = engine_module.BatchDecoder
+    monkeypatch.setattr(engine_module, "BatchDecoder", partial(watched, is_fixed=True))
+    assert engine.generate(asked(), DECODINGS[1]) == expected
+    assert all(one.beginnings is not None for one in given)
+
+
+@pytest.mark.parametrize("is_cached", [False, True])
+def test_images_in_tiles_and_several_of_them_are_shared_too(is_cached: bool, given):
+    features = FeatureCache() if is_cached else None
+    processor = tiny_anyres(features=features)
+    engine = build_engine("qwen3", processor=processor)
+    if features is not None:
+        features.open("encoder")
+    one, two = (ImageRef(data=png(number, 32, 48)) for number in range(2))
+    requests = [
+        Request((Turn("user", "<image> what <image> " + " ".join(WORDS[: 1 + n % 5])),), images)
+        for n in range(10)
+        for images in [(one, two) if n % 2 else (two, one)]
+    ]
+    together = engine.generate(requests, DECODINGS[0])
+    assert given[0].beginnings is not None
+    assert len(given[0].beginnings.batch.input_ids) == 2
+    assert together == [engine.generate([request], DECODINGS[0])[0] for request in requests]
+
+
+NEO = {"hidden_size": 16, "num_layers": 2, "num_heads": 2, "intermediate_size": 32}
+NOT_SHARED = {
+    "mistral": {"sliding_window": 8},
+    "gpt_neo": {**NEO, "attention_types": [[["global", "local"], 1]], "window_size": 4},
+    "phi3": {
+        **{"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2},
+        **{"num_key_value_heads": 1, "intermediate_size": 32},
+        "max_position_embeddings": 128,
+        "original_max_position_embeddings": 24,
+        "pad_token_id": 0,
+        "rope_parameters": {
+            **{"rope_type": "longrope", "rope_theta": 10000.0},
+            **{"short_factor": [1.0] * 4, "long_factor": [4.0] * 4},
+            "original_max_position_embeddings": 24,
+        },
+    },
+    "llama": {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}},
+}
+
+
+@pytest.mark.parametrize("model_type", NOT_SHARED)
+def test_models_whose_keys_depend_on_what_is_read_with_them_are_given_whole_prompts(
+    model_type: str, given
+):
+    engine = build_engine(model_type, **NOT_SHARED[model_type])
     together = engine.generate(asked(), DECODINGS[0])
-    assert [one.prefixes for one in given] == [None]
-    assert together == [engine.generate([request], DECODINGS[0])[0] for request in asked()]
+    assert [one.beginnings for one in given] == [None]
+    if "rope_parameters" not in NOT_SHARED[model_type]:  # these depend on their batch in any case
+        assert together == [engine.generate([request], DECODINGS[0])[0] for request in asked()]
