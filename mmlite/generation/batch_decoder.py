@@ -24,8 +24,8 @@ LogitsProcessor = Callable[
 """Called before each token with what each row has written so far and the logits, both of which it
 leaves as they are; returns the logits to choose from, where minus infinity blocks a token. Logits
 are good until the next call: whoever keeps them has to copy them. The seam for thinking budgets and
-blocked tokens. Rows come and go, so places mean nothing from one call to
-the next; what a row has written is one list that grows."""
+blocked tokens. Rows come and go, so places mean nothing from one call to the next; what a row has
+written is one list that grows."""
 
 LIVE_FRACTION = 0.75
 """Finished rows are dropped once at most this share still writes: copying the cache costs too."""
