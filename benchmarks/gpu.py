@@ -24,9 +24,9 @@ benchmarks/training/peaks.py, or --peak-tflops; of other devices utilisation sta
 Supervised tokens/s and tokens/s leave padding out; of decoding, written tokens, and those with
 their prompts. Memory is `torch.cuda.max_memory_allocated` from the first step on (on a CPU, the
 process's). Each arm has a process of its own; its first steps and seconds do not count, and the
-median of the others tells how many tokens a second they do. One that runs out of
-memory is tried again with half the batch, then with activations computed again too; one that fails
-is a line of the table. When the minutes are over, the arms that are left are lines that say so.
+median of the others tells how many tokens a second they do. One that runs out of memory is tried
+again with half the batch, then with activations computed again too; one that fails is a line of the
+table. When the minutes are over, the arms that are left are lines that say so.
 
 The way `mmlite` cuts batches by length and computes in bfloat16 with float32 weights and states, as
 `experiments/overlays/one_gpu.yaml` does, with the loss in chunks and a fused optimizer; so does

@@ -75,6 +75,11 @@ class ImageRef:
         if self.span is not None and self.path is None:
             raise ValueError(f"ImageRef.span: got {self.span} without a path, allowed: with a path")
 
+    @property
+    def origin(self) -> tuple[str | None, tuple[int, int] | None, bytes | None] | None:
+        """File, span and bytes, by which it is the same image as another; None for a scene."""
+        return None if self.scene is not None else (self.path, self.span, self.data)
+
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-serialisable mapping; bytes become base64 text."""
         if self.path is not None:

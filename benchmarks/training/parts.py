@@ -2,7 +2,7 @@
 
 FOLDER/llava is a `LlavaForConditionalGeneration`, FOLDER/language and FOLDER/vision are the models
 inside it, and FOLDER/projector.safetensors its projector under mmlite's names. Where weights are
-large, the first folder is enough: mmlite's parts take theirs from it by `init_from`.
+large, the first folder is enough: mmlite's parts take theirs from it.
 """
 
 from collections.abc import Callable, Collection

@@ -83,9 +83,8 @@ def can_share(language: LanguageModel) -> bool:
 
 def images_of(row: Encoded) -> Hashable:
     """Return what says which images a prompt is about; nothing where they are no files or bytes."""
-    if any(image.scene is not None for image in row.images):
-        return ()
-    return tuple((image.path, image.span, image.data) for image in row.images)
+    origins = tuple(image.origin for image in row.images)
+    return () if None in origins else origins
 
 
 def split_prompts(rows: Sequence[Encoded], image_token_id: int) -> Split | None:

@@ -114,9 +114,8 @@ class _Image:
 
     @property
     def name(self) -> Hashable:
-        """What says that it is the same one: its file or its bytes, and how it is cut."""
-        scene = None if self.ref.scene is None else id(self.ref.scene)
-        return self.ref.path, self.ref.span, self.ref.data, scene, self.layout
+        """What says that it is the same one, cut in the same way."""
+        return self.ref.origin or id(self.ref.scene), self.layout
 
     def looked_up(self, transform: ImageTransform, cache: FeatureCache | None) -> "_Image":
         """Return it with what is cached of it."""

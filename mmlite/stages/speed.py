@@ -27,9 +27,9 @@ class Speed:
             steps take longer, and every step later is shorter.
         compile_dynamic: Whether they are compiled for batches of any size at once (`dynamic` of
             `torch.compile`): where sizes differ, that saves compiling twice or three times. Null:
-            for the first size, and for any when others come; packed rows padded to a multiple
-            (`data.init_args.budget.pad_multiple`) mostly have one size. Encoders are always
-            compiled for any number of tiles.
+            for the first size, and for any when others come; packed rows have one size where they
+            are padded whole (`data.init_args.budget`: `pad_multiple` as large as `pack_tokens`).
+            Encoders are always compiled for any number of tiles.
         fused_norms: Whether root-mean-square norms take fewer passes and keep less for the backward
             pass (`mmlite.models.norms`). Compiled blocks fuse them by themselves.
         fused_rotary: Whether rotary positions take fewer passes (`mmlite.models.rotary`). Compiled

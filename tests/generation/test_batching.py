@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 import torch
-from tiny import WORDS, png, tiny_language, tiny_processor, tiny_projector, tiny_vision
+from generation.engines import wide_engine
+from tiny import WORDS, png, tiny_language, tiny_processor
 from torch import Tensor
 
 from mmlite.chat import ChatTemplate
@@ -20,18 +21,7 @@ SAMPLED = Decoding(max_new_tokens=12, temperature=1.3, top_k=12, top_p=0.95, see
 @pytest.fixture
 def engine() -> Engine:
     """A random model whose texts differ from prompt to prompt and end at various lengths."""
-    torch.manual_seed(1)
-    processor = tiny_processor()
-    vision, language = tiny_vision(), tiny_language(processor.vocabulary_size)
-    projector = tiny_projector(vision.dim, language.dim)
-    model = VisionLanguageModel(
-        language, vision, projector, image_token_id=processor.image_token_id
-    )
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim > 1:
-                parameter.normal_(std=0.4)
-    return Engine(model.eval(), processor)
+    return wide_engine(tiny_language, tiny_processor())
 
 
 def text_request(number: int) -> Request:

@@ -1,12 +1,11 @@
 """The roomy cache holds what transformers' own holds, bit for bit."""
 
 import torch
-from tiny import tiny_language
+from tiny import tiny_language, tiny_language_of
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from mmlite.generation.cache import ROOM_TOKENS, RoomyLayer, roomy_cache
-from mmlite.models import NewLanguageModel
 
 
 def test_keys_and_values_are_those_of_the_usual_layer_also_after_rows_left():
@@ -50,15 +49,7 @@ def test_hidden_states_are_bit_identical():
 
 
 def test_layers_of_other_kinds_stay_theirs():
-    config = {
-        "hidden_size": 16,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 1,
-        "head_dim": 8,
-        "intermediate_size": 16,
-        "layer_types": ["sliding_attention", "full_attention"],
-    }
-    language = NewLanguageModel(18, "gemma3_text", config)
+    given = ["sliding_attention", "full_attention"]
+    language = tiny_language_of("gemma3_text", 18, layer_types=given)
     kinds = [type(layer) for layer in roomy_cache(language.model.config).layers]
     assert kinds == [DynamicSlidingWindowLayer, RoomyLayer]

@@ -2,23 +2,15 @@
 
 import pytest
 import torch
-from lightning import seed_everything
-from tiny import tiny_examples, tiny_stage
+from generation.engines import stage_engine
+from tiny import tiny_examples
 
 from mmlite.generation import Decoding, Engine, Request
-from mmlite.models import VisionLanguageModel
 
 
 @pytest.fixture(scope="module")
 def engine():
-    seed_everything(3)
-    stage = tiny_stage()
-    stage.configure_model()
-    # Fresh tied embeddings repeat their input for ever; noise makes what is written differ.
-    for parameter in stage.parts["language"].parameters():
-        parameter.data += 0.5 * torch.randn_like(parameter)
-    assert isinstance(stage.built, VisionLanguageModel)
-    return Engine(stage.built, stage.processor)
+    return stage_engine()
 
 
 def requests(number=9):

@@ -5,8 +5,8 @@ from functools import partial
 
 import pytest
 import torch
-from lightning import seed_everything
-from tiny import tiny_examples, tiny_language, tiny_language_of, tiny_stage
+from generation.engines import stage_engine
+from tiny import tiny_examples, tiny_language, tiny_language_of
 from torch import Tensor
 
 from mmlite.generation import Decoding, Engine, Request, batch_decoder, engine, fixed
@@ -32,14 +32,7 @@ DECODINGS = [
 
 @pytest.fixture(scope="module")
 def usual() -> Engine:
-    seed_everything(3)
-    stage = tiny_stage()
-    stage.configure_model()
-    # Fresh tied embeddings repeat their input for ever; noise makes what is written differ.
-    for parameter in stage.parts["language"].parameters():
-        parameter.data += 0.5 * torch.randn_like(parameter)
-    assert isinstance(stage.built, VisionLanguageModel)
-    return Engine(stage.built, stage.processor)
+    return stage_engine()
 
 
 @pytest.fixture
@@ -151,18 +144,10 @@ def test_few_steps_are_not_fixed(usual: Engine, rooms: list[int], monkeypatch):
 
 
 def test_models_whose_layers_keep_other_things_are_not_fixed():
-    sliding = {
-        "hidden_size": 16,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 1,
-        "head_dim": 8,
-        "intermediate_size": 16,
-        "layer_types": ["sliding_attention", "full_attention"],
-    }
+    kinds = ["sliding_attention", "full_attention"]
     languages = {
         True: tiny_language(18),
-        False: NewLanguageModel(18, "gemma3_text", sliding),
+        False: tiny_language_of("gemma3_text", 18, layer_types=kinds),
     }
     for expected, language in languages.items():
         model = VisionLanguageModel(language, image_token_id=1)

@@ -3,15 +3,13 @@
 from functools import partial
 
 import pytest
-import torch
+from generation.engines import wide_engine
 from tiny import (
     WORDS,
     png,
     tiny_anyres,
     tiny_language_of,
     tiny_processor,
-    tiny_projector,
-    tiny_vision,
 )
 
 from mmlite.features import FeatureCache
@@ -19,7 +17,7 @@ from mmlite.generation import Decoding, Engine, Request, batch_decoder, fixed
 from mmlite.generation import engine as engine_module
 from mmlite.generation.batch_decoder import BatchDecoder
 from mmlite.generation.prefixes import Prompts, split_prompts
-from mmlite.models import NewLanguageModel, VisionLanguageModel
+from mmlite.models import LanguageModel, NewLanguageModel
 from mmlite.processor import Encoded, Processor
 from mmlite.records import ImageRef, Turn
 
@@ -95,28 +93,15 @@ LEARNT_POSITIONS = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 128}
 
 
 def build_engine(model_type: str, processor: Processor | None = None, **more) -> Engine:
-    torch.manual_seed(1)
-    processor = processor or tiny_processor(tiles=4)
-    vision = tiny_vision()
     own = {"gpt2": LEARNT_POSITIONS, "gpt_neo": more, "phi3": more}
-    if model_type in own:
-        attention = "eager" if model_type == "gpt_neo" else "sdpa"
-        language = NewLanguageModel(
-            processor.vocabulary_size, model_type, own[model_type], attention
-        )
-    else:
-        language = tiny_language_of(model_type, processor.vocabulary_size, **more)
-    projector = tiny_projector(vision.dim, language.dim)
-    if processor.image.has_layouts:
-        projector.add_newline(language.dim)
-    model = VisionLanguageModel(
-        language, vision, projector, image_token_id=processor.image_token_id
-    )
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim > 1:
-                parameter.normal_(std=0.4)
-    return Engine(model.eval(), processor)
+    attention = "eager" if model_type == "gpt_neo" else "sdpa"
+
+    def build(vocabulary_size: int) -> LanguageModel:
+        if model_type in own:
+            return NewLanguageModel(vocabulary_size, model_type, own[model_type], attention)
+        return tiny_language_of(model_type, vocabulary_size, **more)
+
+    return wide_engine(build, processor or tiny_processor(tiles=4))
 
 
 def asked() -> list[Request]:
