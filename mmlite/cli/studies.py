@@ -44,8 +44,11 @@ def run(arguments: Sequence[str]) -> None:
     out = Path(given.out or Path("runs") / study.name)
     from mmlite.study.pool import open_pool
     from mmlite.study.preflight import check_study
-    from mmlite.study.runner import run_study
+    from mmlite.study.runner import only_one, run_study
 
+    if out.is_dir():
+        with only_one(out):  # or refused at once, before anything is loaded
+            pass
     left = [job for job in plan(study, out.resolve()) if not is_done(job, out)]
     with open_pool(study.workers) as pool:
         if left:

@@ -28,7 +28,7 @@ def check_study(study: StudySpec, jobs: Sequence[Job], out: Path, pool: Pool) ->
         ArgumentProblem: If a key or a value is wrong; the message names the run.
         ValueError: If a worker ended unasked.
     """
-    read = _jobs_to_read(jobs)
+    read = jobs_to_read(jobs)
     shares = [read[number :: pool.size] for number in range(pool.size)]
     checks = [
         pool.submit(workers.check, study, share, out, number == 0)
@@ -44,7 +44,11 @@ def check_study(study: StudySpec, jobs: Sequence[Job], out: Path, pool: Pool) ->
             ) from error
 
 
-def _jobs_to_read(jobs: Sequence[Job]) -> list[Job]:
+def jobs_to_read(jobs: Sequence[Job]) -> list[Job]:
+    """Return those that train whose files, read whole, are all that jobs are made of.
+
+    That is each run for one size, and more sizes only where they have files not read yet.
+    """
     chosen: list[Job] = []
     read: set[str] = set()
     names: set[str] = set()

@@ -54,7 +54,7 @@ def run_study(study: StudySpec, out: Path, pool: Pool, *, command: str = "") -> 
     """
     out = out.resolve()
     out.mkdir(parents=True, exist_ok=True)
-    with _only_one(out):
+    with only_one(out):
         started = time.monotonic()
         jobs = plan(study, out)
         _bring_back_predictions(jobs, out)
@@ -77,7 +77,15 @@ def run_study(study: StudySpec, out: Path, pool: Pool, *, command: str = "") -> 
 
 
 @contextmanager
-def _only_one(out: Path) -> Iterator[None]:
+def only_one(out: Path) -> Iterator[None]:
+    """Keep other studies out of a folder.
+
+    Args:
+        out: The folder, which must be there.
+
+    Raises:
+        ValueError: If another process runs a study in it.
+    """
     with (out / LOCK_FILE).open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

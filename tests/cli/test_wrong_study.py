@@ -1,9 +1,11 @@
 """A wrong study stops before anything is started, with one message."""
 
 import re
+from contextlib import nullcontext
 
 import pytest
 from cli.commands import EXPERIMENTS
+from study.studies import no_processes
 
 from mmlite.cli.main import main
 
@@ -57,7 +59,9 @@ def test_wrong_study(old, new, told, tmp_path, capsys):
         link.symlink_to(file)
     path = tmp_path / "mine.yaml"
     path.write_text(STUDY.replace(old, new))
-    assert main(["study", str(path), "--out", str(tmp_path / "out")]) == 2
+    # One of those that are found only by reading runs is told by a real worker.
+    with nullcontext() if "chek" in new else no_processes():
+        assert main(["study", str(path), "--out", str(tmp_path / "out")]) == 2
     shown = capsys.readouterr().err
     assert re.search(told, shown), shown
     assert len(shown.splitlines()) <= 4

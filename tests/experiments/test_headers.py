@@ -8,9 +8,11 @@ from experiments.headers import EXPERIMENTS, KEYS, ROOT, built, command, headers
 from data_modules import ExampleData
 from mmlite.stages import Stage
 from mmlite.study.jobs import plan
+from mmlite.study.preflight import jobs_to_read
 from mmlite.study.sources import build_source
 from mmlite.study.spec import StudySpec
 from mmlite.study.work import run_arguments
+from mmlite.training.command import training_parsers
 
 RUNS = [file for file in run_files() if headers(file).get("Run", "").startswith("mmlite fit")]
 STUDIES = [file for file in run_files() if headers(file).get("Run", "").startswith("mmlite study")]
@@ -79,12 +81,13 @@ def test_study_is_read_and_its_source_built(file: Path) -> None:
 
 @pytest.mark.parametrize("file", STUDIES, ids=short)
 def test_every_run_of_a_study_parses(file: Path, tmp_path: Path) -> None:
-    """The command lines that workers are given, each by its own files, flags and size."""
+    """The command lines that workers are given, each by its own files and flags."""
     study = StudySpec.read(ROOT / command(file)[1])
-    jobs = [job for job in plan(study, tmp_path) if job.action == "train"]
+    jobs = jobs_to_read(plan(study, tmp_path))
     assert jobs
+    fit = training_parsers()["fit"]
     for job in jobs:
-        config = parsed(run_arguments(job, tmp_path))
+        config = fit.parse_args(run_arguments(job, tmp_path)[1:])
         assert config["run"] == str(tmp_path / job.name)
         given = config["model"]["init_args"].get("init_from") or {}
         assert {name: Path(path) for name, path in given.items()} == {

@@ -3,15 +3,15 @@
 from pathlib import Path
 
 import pytest
-from study.studies import ROOT, run, small_study
+from study.studies import ROOT, run, run_here, small_study
 
 
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The small study, run without a break by one worker: its file and its folder."""
+    """The small study, run without a break or a worker process: its file and its folder."""
     folder = tmp_path_factory.mktemp("small")
     study = small_study(folder)
-    run(study, folder / "out", "--workers", "1")
+    run_here(study, folder / "out")
     return study, folder / "out"
 
 

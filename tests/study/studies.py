@@ -7,12 +7,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from queue import Queue
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import yaml
+
+from mmlite.cli.main import main
+from mmlite.study import workers
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = Path(__file__).parent / "small" / "study.yaml"
@@ -78,6 +85,27 @@ def run(study: Path, out: Path, *options: str) -> str:
         status, told = ended(process)
     assert status == 0, told[-4000:]
     return told
+
+
+@contextmanager
+def no_processes() -> Iterator[None]:
+    """Let a thread of this process, which has loaded all libraries, do the work of workers."""
+
+    @contextmanager
+    def open_pool(size: int) -> Iterator[Any]:
+        with ThreadPoolExecutor(1) as executor, mock.patch.dict(workers._inherited):
+            reports: Any = Queue()
+            workers._inherited["reports"] = reports
+            yield SimpleNamespace(submit=executor.submit, reports=reports, size=1)
+
+    with mock.patch("mmlite.study.pool.open_pool", open_pool):
+        yield
+
+
+def run_here(study: Path, out: Path) -> None:
+    """Run a study to its end without starting a process."""
+    with no_processes():
+        assert main(["study", str(study), "--out", str(out)]) == 0
 
 
 def wait_until(process: subprocess.Popen[str], seen: Callable[[], object]) -> None:

@@ -12,6 +12,7 @@ from study.studies import (
     marks,
     results,
     run,
+    run_here,
     small_study,
     started,
     times,
@@ -33,7 +34,7 @@ def test_killed_at_any_point_it_does_the_rest_and_ends_as_one_never_stopped(
     jobs = len(marks(small[1]))
     before: Mapping[str, int] = {}
     shared: list[Path] = []
-    for number in sorted(draw.sample(range(1, jobs - 1), 3)):
+    for number in sorted(draw.sample(range(1, jobs - 1), 2)):
         with started(study, out) as process:
             wait_until(process, lambda n=number: len(marks(out)) >= n)
             os.kill(process.pid, signal.SIGKILL)
@@ -64,7 +65,7 @@ def test_killed_in_the_middle_of_a_run_it_goes_on_from_its_checkpoint(
 
     study = small_study(tmp_path, every_five_steps)
     out = tmp_path / "out"
-    run(study, tmp_path / "whole", "--workers", "1")
+    run_here(study, tmp_path / "whole")
     language = out / "seed-0" / "language-a"
     with started(study, out, "--workers", "1") as process:
         wait_until(process, lambda: list(language.rglob("last.ckpt")))
@@ -73,7 +74,7 @@ def test_killed_in_the_middle_of_a_run_it_goes_on_from_its_checkpoint(
         wait_for_the_end_of(process.pid)
     assert not (language / "done.json").exists()
     born = (language / "started.json").stat().st_mtime_ns
-    run(study, out, "--workers", "1")
+    run_here(study, out)
     assert (language / "started.json").stat().st_mtime_ns == born, "it began again from nothing"
     assert results(out) == results(tmp_path / "whole")
 
@@ -92,16 +93,14 @@ def test_ctrl_c_says_how_to_go_on_and_leaves_no_process(tmp_path: Path) -> None:
 
 
 def test_two_studies_do_not_write_to_one_folder(tmp_path: Path) -> None:
-    def longer(study) -> None:  # than the second takes to be refused
-        study["runs"]["language"]["set"] = {"trainer.max_steps": 3000}
-
-    study, out = small_study(tmp_path, longer), tmp_path / "out"
+    study, out = small_study(tmp_path), tmp_path / "out"
     with started(study, out) as first:
         wait_until(first, lambda: (out / ".lock").exists() and (out / "seed-0").exists())
         written = times(out)
         with started(study, out) as second:
             status, told = ended(second)
         assert first.poll() is None
+    assert "reading its files" not in told, "it is refused before anything is loaded"
     assert status != 0
     assert "another mmlite study is writing to" in told
     assert written.keys() <= times(out).keys()

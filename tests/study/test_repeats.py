@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from study.studies import marks, results, run, small_study, times
+from study.studies import marks, results, run, run_here, small_study, times
 
 pytestmark = pytest.mark.slow
 
@@ -25,36 +25,24 @@ def test_a_finished_study_is_left_as_it_is(small: tuple[Path, Path]) -> None:
     assert f"{len(marks(out))} jobs, {len(marks(out))} done already" in told
 
 
-def test_two_workers_find_what_one_found(small: tuple[Path, Path], tmp_path: Path) -> None:
-    run(small[0], tmp_path / "out", "--workers", "2")
-    assert results(tmp_path / "out") == results(small[1])
-
-
-def test_lost_predictions_alone_are_made_again(small: tuple[Path, Path], tmp_path: Path) -> None:
-    out = copied(small, tmp_path)
-    (out / "predictions" / "seed-0-symbolic.jsonl").unlink()
-    before = marks(out)
-    run(small[0], out)
-    changed = {name for name, time in marks(out).items() if time != before[name]}
-    assert changed == {"answer-symbolic"}
-    assert results(out) == results(small[1])
-
-
-def test_a_changed_run_is_done_again_with_all_that_follows_from_it(
+def test_what_was_changed_or_lost_is_done_again_with_all_that_follows_from_it(
     small: tuple[Path, Path], tmp_path: Path
 ) -> None:
     out = copied(small, tmp_path)
+    (out / "predictions" / "seed-0-symbolic.jsonl").unlink()
     before = marks(out)
 
     def longer(study: dict) -> None:
         study["runs"]["extraction"]["set"] = {"trainer.max_steps": 6}
 
-    run(small_study(tmp_path, longer), out)
+    run_here(small_study(tmp_path, longer), out)
     changed = {name for name, time in marks(out).items() if time != before[name]}
     assert changed == {
         *("extraction-a", "extraction-b", "perceive-extract-a", "perceive-extract-b"),
-        *("answer-reasoner-a", "answer-reasoner-b"),
+        *("answer-reasoner-a", "answer-reasoner-b", "answer-symbolic"),
     }
+    lost = "seed-0-symbolic.jsonl"
+    assert results(out)["predictions"][lost] == results(small[1])["predictions"][lost]
 
 
 def test_fewer_sizes_set_the_others_aside(small: tuple[Path, Path], tmp_path: Path) -> None:
@@ -63,13 +51,13 @@ def test_fewer_sizes_set_the_others_aside(small: tuple[Path, Path], tmp_path: Pa
     def smaller(study: dict) -> None:
         study["sizes"] = ["a"]
 
-    run(small_study(tmp_path, smaller), out)
+    run_here(small_study(tmp_path, smaller), out)
     rows = json.loads((out / "results.json").read_text())["rows"]
     assert {row["reasoner_size"] for row in rows} <= {"a", "", None}
     assert not list((out / "predictions").glob("*-b.jsonl"))
 
     before = marks(out)
-    run(small[0], out)
+    run_here(small[0], out)
     assert results(out) == results(small[1])
     changed = {name for name, time in marks(out).items() if time != before[name]}
     assert not {name for name in changed if name.endswith("-b")}, "they were set aside, not lost"
