@@ -46,7 +46,7 @@ def script(shell: str) -> str:
 
     from mmlite.cli import exports, merging, plans, reports, studies, worlds
     from mmlite.cli.main import COMMANDS
-    from mmlite.training.command import training_parsers
+    from mmlite.training.parsers import training_parsers
 
     parsers: dict[str, ArgumentParser] = {
         **training_parsers(),

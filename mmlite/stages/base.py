@@ -30,6 +30,7 @@ from mmlite.stages.adapter_files import find_adapter
 from mmlite.stages.adapters import PartAdapters
 from mmlite.stages.answers import Answered, answer, prediction
 from mmlite.stages.checkpoints import is_checkpoint
+from mmlite.stages.names import check_names
 from mmlite.stages.precision import prepare
 from mmlite.stages.report import PartRow, part_rows, part_table
 from mmlite.stages.speed import Speed
@@ -169,7 +170,14 @@ class Stage(LightningModule, ABC):
         self.model = self.build()
         if self.gradient_checkpointing == ("all",):
             self.gradient_checkpointing = tuple(self.parts)
-        self._check_names()
+        given: Mapping[str, Iterable[str]] = {
+            "trainable": self.trainable,
+            "lr_scale": self.lr_scale,
+            "adapters": self.adapters.forms,
+            "init_from": self.init_from,
+            "gradient_checkpointing": self.gradient_checkpointing,
+        }
+        check_names(given, self.parts)
         if is_weightless():  # to plan a run: shapes are all that is asked for
             self.adapters.add_shapes(self.parts)
             self._freeze()
@@ -337,29 +345,6 @@ class Stage(LightningModule, ABC):
             encoded = self.parts["vision"](batch.pixels)
         cache.put(batch.pixel_keys, encoded)
         return batch.with_features(encoded)
-
-    def _check_names(self) -> None:
-        allowed = ", ".join(self.parts)
-        given: Mapping[str, Iterable[str]] = {
-            "trainable": self.trainable,
-            "lr_scale": self.lr_scale,
-            "adapters": self.adapters.forms,
-            "init_from": self.init_from,
-            "gradient_checkpointing": self.gradient_checkpointing,
-        }
-        more = {"gradient_checkpointing": "; or all by itself"}
-        problems = [
-            f"model.init_args.{key}: got {sorted(unknown)}, allowed: {allowed}{more.get(key, '')}"
-            for key, names in given.items()
-            if (unknown := set(names) - set(self.parts))
-        ]
-        if unlearnt := sorted(set(self.adapters.forms) - set(self.trainable)):
-            problems.append(
-                f"model.init_args.adapters: got {unlearnt}, allowed: parts in trainable, "
-                f"{', '.join(self.trainable)}; name them there too"
-            )
-        if problems:
-            raise ValueError("; ".join(problems))
 
     def _load(self) -> None:
         for part, given in self.init_from.items():

@@ -95,7 +95,7 @@ def check_runs(study: StudySpec, jobs: Sequence[Job], out: Path) -> None:
     if not jobs:
         return
     from mmlite.study.work import run_arguments
-    from mmlite.training.command import check_arguments, training_parsers
+    from mmlite.training.parsers import check_arguments, training_parsers
 
     fit = training_parsers()["fit"]
     for job in jobs:

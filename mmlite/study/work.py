@@ -39,6 +39,7 @@ from mmlite.systems import (
     TwoStage,
 )
 from mmlite.training import command
+from mmlite.training.defaults import CHECKPOINTS
 
 STARTED_FILE = "started.json"
 """Name of the mark of the inputs that a run's checkpoints belong to."""
@@ -111,7 +112,7 @@ def resume_point(folder: Path, job: Job) -> Path | None:
         return None
     if not same or (folder / WEIGHTS_FILE).exists():
         return None
-    kept = folder / command.CHECKPOINTS
+    kept = folder / CHECKPOINTS
     # A kill can leave a link to nothing, or half of a file, beside a checkpoint that is whole.
     others = sorted(kept.glob("*.ckpt"), key=lambda path: path.lstat().st_mtime_ns, reverse=True)
     return next((path for path in (kept / "last.ckpt", *others) if zipfile.is_zipfile(path)), None)

@@ -1,1 +1,1 @@
-"""Training a stage: the command line object, what the terminal shows, and progress."""
+"""Training a stage: the command line, its checks and defaults, progress, what is shown."""

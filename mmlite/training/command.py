@@ -1,62 +1,34 @@
 """`mmlite fit`, `validate`, `test` and `predict`: LightningCLI over stages and data modules."""
 
 import os
-import re
 import sys
 import sysconfig
-import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentError, Namespace
-from lightning import LightningDataModule, LightningModule, Trainer
+from lightning import LightningDataModule, Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_info
 
-from mmlite.config.explain import Known, explain, not_a_mapping
-from mmlite.config.files import referenced_files
+from mmlite.config.explain import Known, explain
 from mmlite.config.problem import ArgumentProblem
-from mmlite.config.signatures import argument_names, wants_mapping
 from mmlite.errors import writing
 from mmlite.parallel import leave_processes, lost_a_process
 from mmlite.processor import Processor
-from mmlite.runs import CONFIG_FILE
 from mmlite.stages import Stage
 from mmlite.stages.weights import WEIGHTS_FILE
 from mmlite.training.board import tensorboard_command
+from mmlite.training.checks import check_checkpoint, check_mappings, problem
+from mmlite.training.defaults import fill_in
 from mmlite.training.noise import quieten
+from mmlite.training.record import ConfigRecord
 
 COMMANDS = ("fit", "validate", "test", "predict")
-
-CHECKPOINTS = "checkpoints"
-"""Folder of a run that a killed run is resumed from: `--ckpt_path RUN/checkpoints/last.ckpt`."""
-
-DEFAULT_CHECKPOINT_STEPS = 1000
-"""Steps between checkpoints of a run that does not count in steps."""
-
-CHECKPOINTS_PER_RUN = 10
-"""How often a run leaves one, so that a kill costs a tenth of it; only the newest is kept."""
-
-
-class ConfigRecord(Callback):
-    """Write the composed configuration into the run's folder before training starts."""
-
-    def __init__(self, parser: LightningArgumentParser, config: Namespace, *, folder: str) -> None:
-        self.parser = parser
-        self.config = config
-        self.folder = Path(folder)
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if trainer.is_global_zero and stage == "fit":
-            self.folder.mkdir(parents=True, exist_ok=True)
-            text = self.parser.dump(self.config, skip_none=False)
-            part = self.folder / f".{CONFIG_FILE}.part"
-            part.write_text(text)
-            os.replace(part, self.folder / CONFIG_FILE)
 
 
 class MMLiteCLI(LightningCLI):
@@ -109,10 +81,10 @@ class MMLiteCLI(LightningCLI):
                 super().parse_arguments(parser, args)
         except ArgumentError as error:
             of_command = self._parser(args[0] if args and args[0] in COMMANDS else None)
-            raise _problem(error, of_command, args) from error
+            raise problem(error, of_command, args) from error
         command = self.config.get("subcommand")
         if command:  # Lightning opens the checkpoint next
-            _check_checkpoint(self.config[command].get("ckpt_path"))
+            check_checkpoint(self.config[command].get("ckpt_path"))
 
     def before_instantiate_classes(self) -> None:
         """Put everything a run writes under its folder."""
@@ -124,7 +96,7 @@ class MMLiteCLI(LightningCLI):
         if self.subcommand == "predict" and config.get("return_predictions") is None:
             config["return_predictions"] = False  # PredictionWriter has them; Lightning copies them
         self.as_given = config.clone()  # what the program fills in below belongs to this run alone
-        _fill_in(config["trainer"], folder)
+        fill_in(config["trainer"], folder)
 
     def _check_folder(self, folder: Path, config: Namespace) -> None:
         keep = not config["overwrite"] and not config.get("ckpt_path")
@@ -178,7 +150,7 @@ class MMLiteCLI(LightningCLI):
         """
         config = self.config[self.subcommand] if self.subcommand else self.config
         for target in ("processor", "model", "data"):
-            _check_mappings(target, config.get(target))
+            check_mappings(target, config.get(target))
         try:
             super().instantiate_classes()
         except ValueError as error:
@@ -208,24 +180,6 @@ class MMLiteCLI(LightningCLI):
         return trainer
 
 
-def _check_mappings(path: str, given: Any) -> None:
-    """Stop where a mapping is wanted and another value given, which the parser lets through.
-
-    Raises:
-        ArgumentProblem: At the first such key.
-    """
-    owner = given.get("class_path") if isinstance(given, Namespace) else None
-    arguments = given.get("init_args") if isinstance(given, Namespace) else None
-    if owner is None or not isinstance(arguments, Namespace):
-        return
-    for name, value in vars(arguments).items():
-        key = f"{path}.init_args.{name}"
-        if wants_mapping(owner, name, value):
-            shown = "null" if value is None else value
-            raise ArgumentProblem(not_a_mapping(key, f"{shown}", argument_names(owner, name)))
-        _check_mappings(key, value)
-
-
 @contextmanager
 def _command_line(arguments: list[str]) -> Iterator[None]:
     given, sys.argv = sys.argv, arguments
@@ -233,132 +187,6 @@ def _command_line(arguments: list[str]) -> Iterator[None]:
         yield
     finally:
         sys.argv = given
-
-
-def _fill_in(trainer: Namespace, folder: Path) -> None:
-    """Put logs and checkpoints into the run's folder, and show the whole run's progress."""
-    trainer["default_root_dir"] = str(folder)
-    if trainer.get("logger") in (None, True):
-        trainer["logger"] = _instance(
-            "lightning.pytorch.loggers.TensorBoardLogger",
-            save_dir=str(folder),
-            name="",
-            version="logs",
-            default_hp_metric=False,
-        )
-    callbacks = trainer.get("callbacks") or []
-    callbacks = list(callbacks) if isinstance(callbacks, list) else [callbacks]
-    named = " ".join(str(callback.get("class_path")) for callback in callbacks)
-    for callback in callbacks:  # Lightning would put them beside the logs
-        is_saver = str(callback.get("class_path")).endswith("ModelCheckpoint")
-        if is_saver and callback.init_args.get("dirpath") is None:
-            callback.init_args.dirpath = str(folder / CHECKPOINTS)
-    if trainer.get("enable_checkpointing") in (None, True) and "ModelCheckpoint" not in named:
-        callbacks.append(
-            _instance(
-                "lightning.pytorch.callbacks.ModelCheckpoint",
-                dirpath=str(folder / CHECKPOINTS),
-                filename="{step}",
-                save_last="link",
-                every_n_train_steps=_steps_between_checkpoints(trainer.get("max_steps") or -1),
-            )
-        )
-    if trainer.get("enable_progress_bar") in (None, True) and "Progress" not in named:
-        callbacks.append(_instance("mmlite.training.progress.RunProgress"))
-    trainer["callbacks"] = callbacks
-
-
-def _steps_between_checkpoints(max_steps: int) -> int:
-    """Return a number of steps that does not divide all of them.
-
-    Lightning does nothing at all when it resumes from the last step, so a run that is killed
-    between a checkpoint there and its weights would never leave any.
-    """
-    if max_steps < 1:
-        return DEFAULT_CHECKPOINT_STEPS
-    every = max(2, max_steps // CHECKPOINTS_PER_RUN)
-    while max_steps % every == 0:
-        every += 1
-    return every
-
-
-def _instance(class_path: str, **arguments: Any) -> Namespace:
-    return Namespace(class_path=class_path, init_args=Namespace(**arguments))
-
-
-class _Unparsed(Exception):
-    """Carries the parsers of the training commands before anything is parsed."""
-
-    def __init__(self, parsers: dict[str, LightningArgumentParser]) -> None:
-        super().__init__("not parsed")
-        self.parsers = parsers
-
-
-class _UnparsedCLI(MMLiteCLI):
-    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        raise _Unparsed({name: self._parser(name) for name in COMMANDS})
-
-
-def training_parsers() -> dict[str, LightningArgumentParser]:
-    """Return the parser of each training command."""
-    parsers: dict[str, LightningArgumentParser] = {}
-    try:
-        _UnparsedCLI([])
-    except _Unparsed as found:
-        parsers = found.parsers
-    return parsers
-
-
-def check_arguments(parser: LightningArgumentParser, options: Sequence[str]) -> None:
-    """Parse the options of a training command; nothing is built or run.
-
-    Args:
-        parser: Of `training_parsers`.
-        options: What follows the command.
-
-    Raises:
-        ArgumentProblem: If an option or a file is wrong.
-    """
-    try:
-        parser.parse_args(list(options))
-    except ArgumentError as error:
-        raise _problem(error, parser, options) from error
-
-
-def _problem(
-    error: ArgumentError, parser: LightningArgumentParser, options: Sequence[str]
-) -> ArgumentProblem:
-    keys = list(parser.get_defaults(skip_validation=True).keys())
-    return ArgumentProblem(explain(str(error), Known(keys, _files(options), options)))
-
-
-def _files(arguments: Sequence[str]) -> list[Path]:
-    """Return the files given with `-c` and those they name, last given first."""
-    given = [
-        value
-        for flag, value in zip(arguments, [*arguments[1:], ""], strict=True)
-        if flag in ("-c", "--config")
-    ]
-    given += [a.partition("=")[2] for a in arguments if re.match(r"(-c|--config)=", a)]
-    files = [Path(name) for name in reversed(given) if Path(name).is_file()]
-    return list(dict.fromkeys(inner for file in files for inner in referenced_files(file)))
-
-
-def _check_checkpoint(path: str | None) -> None:
-    """Stop before any work if there is nothing to resume from.
-
-    Raises:
-        ArgumentProblem: If the checkpoint is missing or broken.
-    """
-    if path is None or path in ("best", "last", "hpc", "registry"):
-        return
-    allowed = "allowed: a checkpoint that a run wrote, whole; check the path, or start without it"
-    if not Path(path).exists():
-        raise ArgumentProblem(f"ckpt_path: got {path}, which does not exist, {allowed}")
-    if Path(path).is_file() and not zipfile.is_zipfile(path):
-        raise ArgumentProblem(
-            f"ckpt_path: got {path}, which is cut off or no checkpoint, {allowed}"
-        )
 
 
 def run(arguments: Sequence[str], *, callbacks: Sequence[Callback] = ()) -> MMLiteCLI:

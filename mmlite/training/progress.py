@@ -1,5 +1,4 @@
 """The progress of a run: one bar with the time left, or plain lines where there is no terminal."""
-# ruff: noqa: D102 - Lightning's hooks need no docstring of their own.
 
 import logging
 import math

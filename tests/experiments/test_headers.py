@@ -12,7 +12,7 @@ from mmlite.study.preflight import jobs_to_read
 from mmlite.study.sources import build_source
 from mmlite.study.spec import StudySpec
 from mmlite.study.work import run_arguments
-from mmlite.training.command import training_parsers
+from mmlite.training.parsers import training_parsers
 
 RUNS = [file for file in run_files() if headers(file).get("Run", "").startswith("mmlite fit")]
 STUDIES = [file for file in run_files() if headers(file).get("Run", "").startswith("mmlite study")]

@@ -1,0 +1,70 @@
+"""What is wrong with the arguments of a training command, said in one sentence."""
+
+import re
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentError, Namespace
+from lightning.pytorch.cli import LightningArgumentParser
+
+from mmlite.config.explain import Known, explain, not_a_mapping
+from mmlite.config.files import referenced_files
+from mmlite.config.problem import ArgumentProblem
+from mmlite.config.signatures import argument_names, wants_mapping
+
+
+def problem(
+    error: ArgumentError, parser: LightningArgumentParser, options: Sequence[str]
+) -> ArgumentProblem:
+    """Say what is wrong with options, by the parser's own error, and where that stands."""
+    keys = list(parser.get_defaults(skip_validation=True).keys())
+    return ArgumentProblem(explain(str(error), Known(keys, _files(options), options)))
+
+
+def _files(arguments: Sequence[str]) -> list[Path]:
+    """Return the files given with `-c` and those they name, last given first."""
+    given = [
+        value
+        for flag, value in zip(arguments, [*arguments[1:], ""], strict=True)
+        if flag in ("-c", "--config")
+    ]
+    given += [a.partition("=")[2] for a in arguments if re.match(r"(-c|--config)=", a)]
+    files = [Path(name) for name in reversed(given) if Path(name).is_file()]
+    return list(dict.fromkeys(inner for file in files for inner in referenced_files(file)))
+
+
+def check_mappings(path: str, given: Any) -> None:
+    """Stop where a mapping is wanted and another value given, which the parser lets through.
+
+    Raises:
+        ArgumentProblem: At the first such key.
+    """
+    owner = given.get("class_path") if isinstance(given, Namespace) else None
+    arguments = given.get("init_args") if isinstance(given, Namespace) else None
+    if owner is None or not isinstance(arguments, Namespace):
+        return
+    for name, value in vars(arguments).items():
+        key = f"{path}.init_args.{name}"
+        if wants_mapping(owner, name, value):
+            shown = "null" if value is None else value
+            raise ArgumentProblem(not_a_mapping(key, f"{shown}", argument_names(owner, name)))
+        check_mappings(key, value)
+
+
+def check_checkpoint(path: str | None) -> None:
+    """Stop before any work if there is nothing to resume from.
+
+    Raises:
+        ArgumentProblem: If the checkpoint is missing or broken.
+    """
+    if path is None or path in ("best", "last", "hpc", "registry"):
+        return
+    allowed = "allowed: a checkpoint that a run wrote, whole; check the path, or start without it"
+    if not Path(path).exists():
+        raise ArgumentProblem(f"ckpt_path: got {path}, which does not exist, {allowed}")
+    if Path(path).is_file() and not zipfile.is_zipfile(path):
+        raise ArgumentProblem(
+            f"ckpt_path: got {path}, which is cut off or no checkpoint, {allowed}"
+        )
