@@ -30,6 +30,8 @@ class RunProgress(ProgressBar):
         self.progress: Progress | None = None
         self.tasks: dict[str, TaskID] = {}
         self.started: dict[str, float] = {}
+        self.resumed_at = 0
+        """Optimizer steps that were taken before this process began."""
         self.last_line = time.monotonic()
         self.told = ""
         self.told_at = -math.inf
@@ -57,6 +59,7 @@ class RunProgress(ProgressBar):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.started["train"] = time.monotonic()
+        self.resumed_at = trainer.global_step
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.started["validate"] = time.monotonic()
@@ -133,8 +136,11 @@ class RunProgress(ProgressBar):
             self.progress.update(self.tasks[what], completed=done, total=known, told=told)
         elif math.isfinite(total) and self._is_due(what, done, total):
             self.last_line = time.monotonic()
-            left = (self.last_line - self.started[what]) / done * (total - done)
-            told = f"{what} {done}/{int(total)}, {left:.0f} s left"
+            told = f"{what} {done}/{int(total)}"
+            made = done - self.resumed_at if what == "train" else done
+            if made > 0:  # none yet where the first step takes many batches
+                left = (self.last_line - self.started[what]) / made * (total - done)
+                told += f", {left:.0f} s left"
             _log.info("%s", "  ".join(filter(None, [told, _metrics(trainer)])))
 
     def _told(self, trainer: Trainer, *, is_end: bool) -> str:
