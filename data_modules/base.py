@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lightning import LightningDataModule
+from lightning import LightningDataModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from data_modules.bad_rows import BadRowLog, BadRows
@@ -127,6 +127,7 @@ class ExampleData(LightningDataModule, ABC):
             partial(self._training_row, mixture),
             size=len(mixture),
             shuffle_seed=self.seed,
+            trainer=self.trainer,
         )
         if self._resumed is not None:
             loader.load_state_dict(self._resumed)
@@ -146,6 +147,10 @@ class ExampleData(LightningDataModule, ABC):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from where `state_dict` was called."""
         self._resumed = state_dict["training"] or None
+        if self._training is not None and self.trainer is not None:
+            # A sharded model is restored after its optimizer was made, for which the stage may have
+            # asked how many steps there are: that made the loader, and may have taken a batch.
+            self.trainer.fit_loop._combined_loader = None
         self.bad_rows.load_state_dict(state_dict["bad_rows"])
 
     def val_dataloader(self) -> PlannedLoader | list[Any]:
@@ -188,6 +193,7 @@ class ExampleData(LightningDataModule, ABC):
         size: int,
         budget: BatchBudget | None = None,
         shuffle_seed: int | None = None,
+        trainer: Trainer | None = None,
     ) -> PlannedLoader:
         plan = BatchPlan(
             places,
@@ -206,6 +212,7 @@ class ExampleData(LightningDataModule, ABC):
             pad_id=self.processor.pad_id,
             refuse=self.bad_rows.note,
             pin_memory=self._feeds_a_gpu,
+            trainer=trainer,
         )
 
     @property

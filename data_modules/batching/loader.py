@@ -1,10 +1,12 @@
 """Loading planned batches, in worker processes, and going on from any of them."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import Any
 
+from lightning import Trainer
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from data_modules.batching.plan import BatchPlan, Planned, Position
@@ -53,6 +55,7 @@ class PlannedLoader:
         refuse: Called in this process with what was wrong with a row; raises by default.
         pin_memory: Whether batches are brought into memory from which a GPU copies by itself, so
             that the program goes on meanwhile.
+        trainer: The one that trains on its batches, if one does.
     """
 
     def __init__(
@@ -64,12 +67,14 @@ class PlannedLoader:
         pad_id: int = 0,
         refuse: Callable[[RowError], None] | None = None,
         pin_memory: bool = False,
+        trainer: Trainer | None = None,
     ) -> None:
         self.plan = plan
         self.load = _Load(collate, pad_id, plan.budget.pad_multiple)
         self.num_workers = num_workers
         self.refuse = refuse or _raise
         self.pin_memory = pin_memory
+        self.trainer = trainer
         self._next = Position()
         self._before = self._after = self._next
         self._is_in_flight = False
@@ -101,14 +106,23 @@ class PlannedLoader:
     def state_dict(self) -> dict[str, Any]:
         """Return which batch is trained on next.
 
-        Contract: Lightning asks after a training step. Of a loader without a length it has by then
-        taken one batch ahead, to know whether there is one, and loses it when the run is killed.
+        Contract: Lightning asks after a training step. Where it does not know how many batches
+        there are, it has by then taken one ahead, and loses it when the run is killed. Where it
+        takes fewer than there are, another epoch follows the last of them.
         """
+        if self._is_in_flight and self.trainer is not None and self.trainer.is_last_batch:
+            return self._next.to_json()
+        position = self._before if self._is_in_flight and self._is_taken_ahead() else self._after
+        return position.to_json()
+
+    def _is_taken_ahead(self) -> bool:
+        if self.trainer is not None:
+            return math.isinf(self.trainer.num_training_batches)
         try:
             len(self)
         except TypeError:
-            return (self._before if self._is_in_flight else self._after).to_json()
-        return self._after.to_json()
+            return True
+        return False
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from where `state_dict` was called."""

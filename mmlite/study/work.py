@@ -39,7 +39,7 @@ from mmlite.systems import (
     TwoStage,
 )
 from mmlite.training import command
-from mmlite.training.defaults import CHECKPOINTS
+from mmlite.training.checkpoint import CHECKPOINTS
 
 STARTED_FILE = "started.json"
 """Name of the mark of the inputs that a run's checkpoints belong to."""

@@ -23,6 +23,7 @@ from mmlite.processor import Processor
 from mmlite.stages import Stage
 from mmlite.stages.weights import WEIGHTS_FILE
 from mmlite.training.board import tensorboard_command
+from mmlite.training.checkpoint import WholeSteps
 from mmlite.training.checks import check_checkpoint, check_mappings, problem
 from mmlite.training.defaults import fill_in
 from mmlite.training.noise import quieten
@@ -176,7 +177,7 @@ class MMLiteCLI(LightningCLI):
             parser = self._parser(self.subcommand)
             record = ConfigRecord(parser, self.as_given, folder=config["run"])
             callbacks: list[Callback] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
-            callbacks += [record, *self.more_callbacks]
+            callbacks += [record, WholeSteps(), *self.more_callbacks]
         return trainer
 
 

@@ -5,8 +5,7 @@ from typing import Any
 
 from jsonargparse import Namespace
 
-CHECKPOINTS = "checkpoints"
-"""Folder of a run that a killed run is resumed from: `--ckpt_path RUN/checkpoints/last.ckpt`."""
+from mmlite.training.checkpoint import CHECKPOINTS
 
 DEFAULT_CHECKPOINT_STEPS = 1000
 """Steps between checkpoints of a run that does not count in steps."""
@@ -33,13 +32,11 @@ def fill_in(trainer: Namespace, folder: Path) -> None:
         is_saver = str(callback.get("class_path")).endswith("ModelCheckpoint")
         if is_saver and callback.init_args.get("dirpath") is None:
             callback.init_args.dirpath = str(folder / CHECKPOINTS)
-    if trainer.get("enable_checkpointing") in (None, True) and "ModelCheckpoint" not in named:
+    if trainer.get("enable_checkpointing") in (None, True) and "Checkpoint" not in named:
         callbacks.append(
             _instance(
-                "lightning.pytorch.callbacks.ModelCheckpoint",
+                "mmlite.training.checkpoint.LastCheckpoint",
                 dirpath=str(folder / CHECKPOINTS),
-                filename="{step}",
-                save_last="link",
                 every_n_train_steps=_steps_between_checkpoints(trainer.get("max_steps") or -1),
             )
         )

@@ -1,13 +1,19 @@
-"""A run that counts epochs is resumed within one, though Lightning drops its loader's state."""
+"""A run that is killed goes on with the next batch, from a checkpoint that is whole."""
+
+from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
+import torch
 from lightning import Callback
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.fabric.plugins.environments.lightning import find_free_network_port
+from lightning.pytorch.strategies import ModelParallelStrategy
 from tiny import tiny_examples, tiny_stage, tiny_trainer
 
 from data_modules import Mixed, TextData
 from data_modules.batching import BatchBudget
 from data_modules.sources import Source
+from mmlite.training.checkpoint import InPlace, LastCheckpoint, WholeSteps
 
 
 class Examples(Source):
@@ -15,6 +21,9 @@ class Examples(Source):
 
     def rows(self, split):
         return [(example,) for example in tiny_examples(17)]
+
+
+FOUR_ROWS = BatchBudget(4)
 
 
 class Killed(Exception):
@@ -32,20 +41,18 @@ class Watch(Callback):
         self.seen.append(batch.input_ids.tolist())
 
 
-def fit(folder, watch: Watch, *, saved: int, resume: bool) -> None:
+def fit(folder, watch: Watch, *, saved: int, resume: bool, budget=FOUR_ROWS, **trainer) -> None:
     stage = tiny_stage()
-    data = TextData(stage.processor, train=[Mixed(Examples())], budget=BatchBudget(4), seed=1)
-    keep = ModelCheckpoint(
-        folder / "kept", filename="last", every_n_train_steps=saved, save_top_k=-1
-    )
+    data = TextData(stage.processor, train=[Mixed(Examples())], budget=budget, seed=1)
+    keep = LastCheckpoint(str(folder / "kept"), every_n_train_steps=saved)
     # Without max_steps the stage asks Lightning how many steps there are, which makes the loader
     # before its state is restored.
-    trainer = tiny_trainer(folder, max_epochs=3, callbacks=[keep, watch], enable_checkpointing=True)
+    arguments = {"max_epochs": 3, "enable_checkpointing": True, **trainer}
+    made = tiny_trainer(folder, callbacks=[keep, WholeSteps(), watch], **arguments)
     path = folder / "kept" / "last.ckpt" if resume else None
-    trainer.fit(stage, data, ckpt_path=path, weights_only=True)
+    made.fit(stage, data, ckpt_path=path, weights_only=True)
 
 
-@pytest.mark.filterwarnings("ignore:Checkpoint directory")
 @pytest.mark.parametrize("saved", [3, 5, 7, 10])  # an epoch has five batches
 def test_epochs_are_resumed_in_their_middle(saved, tmp_path):
     whole, first, second = Watch(), Watch(kill_after=min(saved + 1, 2 * saved - 1)), Watch()
@@ -55,3 +62,73 @@ def test_epochs_are_resumed_in_their_middle(saved, tmp_path):
     fit(tmp_path / "run", second, saved=saved, resume=True)
     assert len(whole.seen) == 15
     assert second.seen == whole.seen[saved:]
+
+
+def sharded() -> ModelParallelStrategy:
+    """Return the strategy of one process, which restores a run after its optimizer was made."""
+    return ModelParallelStrategy(1, 1, process_group_backend="gloo")
+
+
+@pytest.mark.parametrize(
+    ("budget", "steps"), [(BatchBudget(4), {}), (BatchBudget(2, pack_tokens=60), {"max_steps": 12})]
+)
+def test_sharded_epochs_are_resumed_in_their_middle(budget, steps, tmp_path, monkeypatch):
+    monkeypatch.setenv("MASTER_PORT", str(find_free_network_port()))
+    whole, first, second = Watch(), Watch(kill_after=5), Watch()
+    fit(tmp_path / "whole", whole, saved=100, resume=False, budget=budget, **steps)
+    for watch in (first, second):
+        sharding = {"strategy": sharded(), "devices": 1}
+        is_second = watch is second
+        with nullcontext() if is_second else pytest.raises(Killed):
+            fit(
+                *(tmp_path / "run", watch),
+                **{"saved": 3, "resume": is_second, "budget": budget, **steps, **sharding},
+            )
+    assert first.seen == whole.seen[:5]
+    assert second.seen == whole.seen[3:]
+
+
+@pytest.mark.parametrize("budget", [BatchBudget(4), BatchBudget(2, pack_tokens=60)])
+@pytest.mark.parametrize("saved", [1, 2, 3, 4, 5])
+def test_epochs_of_fewer_batches_are_resumed(budget, saved, tmp_path):
+    limits = {"limit_train_batches": 2, "max_epochs": -1, "max_steps": 8}
+    whole, first, second = Watch(), Watch(kill_after=min(saved + 1, 2 * saved - 1)), Watch()
+    fit(tmp_path / "whole", whole, saved=100, resume=False, budget=budget, **limits)
+    with pytest.raises(Killed):
+        fit(tmp_path / "run", first, saved=saved, resume=False, budget=budget, **limits)
+    fit(tmp_path / "run", second, saved=saved, resume=True, budget=budget, **limits)
+    assert len(whole.seen) == 8
+    assert second.seen == whole.seen[saved:]
+
+
+def test_a_resumed_run_is_saved_between_steps_alone(tmp_path):
+    steps = {"accumulate_grad_batches": 2, "max_epochs": -1, "max_steps": 6}
+    whole, first, second, third = Watch(), Watch(7), Watch(2), Watch()
+    fit(tmp_path / "whole", whole, saved=100, resume=False, **steps)
+    for watch, resume in ((first, False), (second, True)):  # killed after step 3 was saved
+        with pytest.raises(Killed):
+            fit(tmp_path / "run", watch, saved=3, resume=resume, **steps)
+    fit(tmp_path / "run", third, saved=3, resume=True, **steps)
+    assert second.seen == whole.seen[5:7]  # an epoch's fifth batch is a step of its own
+    assert third.seen == whole.seen[5:]
+    kept = tmp_path / "run" / "kept"
+    assert {path.name for path in kept.iterdir()} == {"step=6.ckpt", "last.ckpt"}
+
+
+@pytest.mark.parametrize("killed_in", ["save_checkpoint", "remove_checkpoint"])
+def test_a_run_killed_while_it_saves_leaves_a_whole_checkpoint(killed_in, tmp_path, monkeypatch):
+    def half(self, checkpoint=None, path=None, storage_options=None):
+        if killed_in == "save_checkpoint":
+            Path(path).write_bytes(b"half of it")
+        raise Killed
+
+    def killed_later(self, trainer, pl_module, batch, batch_idx):
+        if trainer.global_step == 3:
+            monkeypatch.setattr(InPlace, killed_in, half)
+
+    monkeypatch.setattr(Watch, "on_train_batch_start", killed_later)
+    with pytest.raises(Killed):
+        fit(tmp_path / "run", Watch(), saved=2, resume=False)
+    last = tmp_path / "run" / "kept" / "last.ckpt"
+    step = {"save_checkpoint": 2, "remove_checkpoint": 4}[killed_in]
+    assert torch.load(last, weights_only=True)["global_step"] == step

@@ -1,0 +1,107 @@
+"""The checkpoint that a killed run goes on from: always one that is whole."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import LightningModule, Trainer
+from lightning.fabric.plugins.io import TorchCheckpointIO
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from torch import Tensor
+
+CHECKPOINTS = "checkpoints"
+"""Folder of a run that a killed run is resumed from: `--ckpt_path RUN/checkpoints/last.ckpt`."""
+
+
+class LastCheckpoint(ModelCheckpoint):
+    """Keep the newest checkpoint of a run, `step=N.ckpt`, and a link to it, `last.ckpt`.
+
+    However a run is killed, the link leads to a checkpoint that is whole. It is written under
+    another name first, beside its place; Lightning's would be written in the system's temporary
+    folder, copied, the one before deleted, and only then the link changed.
+
+    Args:
+        dirpath: Folder, on a disk with room for two checkpoints.
+        every_n_train_steps: Optimizer steps between two of them.
+    """
+
+    def __init__(self, dirpath: str, every_n_train_steps: int) -> None:
+        super().__init__(
+            dirpath,
+            filename="{step}",
+            save_last="link",
+            every_n_train_steps=every_n_train_steps,
+            enable_version_counter=False,  # of the link there is one
+        )
+        self._outdated: list[str] = []
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        super().setup(trainer, pl_module, stage)
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+            trainer.strategy.checkpoint_io = InPlace()
+
+    def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
+        part = Path(f"{filepath}.part")
+        if trainer.is_global_zero:
+            _remove(part)  # of a run that was killed
+        super()._save_checkpoint(trainer, str(part))  # by all processes, which wait for each other
+        if trainer.is_global_zero:
+            _remove(Path(filepath))
+            os.replace(part, filepath)
+        trainer.strategy.barrier()
+        self._last_checkpoint_saved = filepath
+
+    def _remove_checkpoint(self, trainer: Trainer, filepath: str) -> None:
+        self._outdated.append(filepath)  # until the link leads elsewhere
+
+    def _save_last_checkpoint(
+        self, trainer: Trainer, monitor_candidates: dict[str, Tensor]
+    ) -> None:
+        super()._save_last_checkpoint(trainer, monitor_candidates)
+        for filepath in self._outdated:
+            super()._remove_checkpoint(trainer, filepath)
+        self._outdated.clear()
+
+    @staticmethod
+    def _link_checkpoint(trainer: Trainer, filepath: str, linkpath: str) -> None:
+        if trainer.is_global_zero:
+            part = Path(f"{linkpath}.part")
+            _remove(part)
+            part.symlink_to(os.path.relpath(filepath, os.path.dirname(linkpath)))
+            if not os.path.islink(linkpath):
+                _remove(Path(linkpath))
+            os.replace(part, linkpath)
+        trainer.strategy.barrier()
+
+
+class WholeSteps(Callback):
+    """Let a resumed run write no checkpoint before it has taken a step.
+
+    Lightning's callback would write one after the first batch, which may lie in the middle of a
+    step; what was accumulated until then is in no checkpoint.
+    """
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        for keeper in trainer.checkpoint_callbacks:
+            if isinstance(keeper, ModelCheckpoint):
+                keeper._last_global_step_saved = trainer.global_step
+
+
+class InPlace(TorchCheckpointIO):
+    """Writes a checkpoint where it belongs, not first where the system keeps temporary files."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with Path(path).open("wb") as file:
+            torch.save(checkpoint, file)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
