@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import nn
@@ -116,6 +117,24 @@ def world_size() -> int:
 def rank() -> int:
     """Return the number of this process, from 0."""
     return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+def seed_step(seed: int, step: int, device: torch.device) -> None:
+    """Let what a step draws, as dropout does, depend on nothing but the seed, step and process.
+
+    A run that is resumed then draws what it would have drawn.
+
+    Args:
+        seed: Of the run.
+        step: Number of the step.
+        device: Which the step is computed on.
+    """
+    # Mixed by a generator of its own: seeds of neighbours must not give related numbers.
+    mixed = np.random.SeedSequence((seed % 2**64, step, rank())).generate_state(1, np.uint64)
+    number = int(mixed[0]) >> 1
+    torch.default_generator.manual_seed(number)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(number)
 
 
 def sum_over_processes(value: torch.Tensor) -> torch.Tensor:

@@ -23,7 +23,7 @@ from mmlite.models.fingerprint import weights_fingerprint
 from mmlite.models.quantization import packed_layers
 from mmlite.models.weightless import is_weightless
 from mmlite.optim import Schedule, build_optimizer, divide_gradients, parameter_groups
-from mmlite.parallel import shard, sum_over_processes, uncompiled, world_size
+from mmlite.parallel import seed_step, shard, sum_over_processes, uncompiled, world_size
 from mmlite.processor import Processor
 from mmlite.records import Prediction
 from mmlite.stages.adapter_files import find_adapter
@@ -111,6 +111,7 @@ class Stage(LightningModule, ABC):
         self.model: nn.Module | None = None
         self.part_rows: list[PartRow] = []
         self._supervised_tokens = torch.zeros((), dtype=torch.float64)
+        self._seed = 0
         self.num_terms = 0
         """Terms in the sum that the last training step returned."""
 
@@ -162,6 +163,7 @@ class Stage(LightningModule, ABC):
     @final
     def setup(self, stage: str) -> None:
         prepare(self.trainer.precision_plugin, is_trained=stage == "fit")
+        self._seed = torch.initial_seed()  # before anything is drawn: what `seed_everything` set
 
     @final
     def configure_model(self) -> None:
@@ -216,6 +218,7 @@ class Stage(LightningModule, ABC):
 
     @final
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        seed_step(self._seed, self.trainer.fit_loop.total_batch_idx, self.device)
         batch = self.with_features(batch)
         total, count = self.loss(batch)
         self._supervised_tokens += count

@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -41,7 +42,15 @@ class Watch(Callback):
         self.seen.append(batch.input_ids.tolist())
 
 
-def fit(folder, watch: Watch, *, saved: int, resume: bool, budget=FOUR_ROWS, **trainer) -> None:
+def fit(
+    folder: Path,
+    watch: Watch,
+    *,
+    saved: int,
+    resume: bool,
+    budget: BatchBudget = FOUR_ROWS,
+    **trainer: Any,
+) -> None:
     stage = tiny_stage()
     data = TextData(stage.processor, train=[Mixed(Examples())], budget=budget, seed=1)
     keep = LastCheckpoint(str(folder / "kept"), every_n_train_steps=saved)
@@ -91,7 +100,7 @@ def test_sharded_epochs_are_resumed_in_their_middle(budget, steps, tmp_path, mon
 @pytest.mark.parametrize("budget", [BatchBudget(4), BatchBudget(2, pack_tokens=60)])
 @pytest.mark.parametrize("saved", [1, 2, 3, 4, 5])
 def test_epochs_of_fewer_batches_are_resumed(budget, saved, tmp_path):
-    limits = {"limit_train_batches": 2, "max_epochs": -1, "max_steps": 8}
+    limits: Any = {"limit_train_batches": 2, "max_epochs": -1, "max_steps": 8}
     whole, first, second = Watch(), Watch(kill_after=min(saved + 1, 2 * saved - 1)), Watch()
     fit(tmp_path / "whole", whole, saved=100, resume=False, budget=budget, **limits)
     with pytest.raises(Killed):
@@ -102,7 +111,7 @@ def test_epochs_of_fewer_batches_are_resumed(budget, saved, tmp_path):
 
 
 def test_a_resumed_run_is_saved_between_steps_alone(tmp_path):
-    steps = {"accumulate_grad_batches": 2, "max_epochs": -1, "max_steps": 6}
+    steps: Any = {"accumulate_grad_batches": 2, "max_epochs": -1, "max_steps": 6}
     whole, first, second, third = Watch(), Watch(7), Watch(2), Watch()
     fit(tmp_path / "whole", whole, saved=100, resume=False, **steps)
     for watch, resume in ((first, False), (second, True)):  # killed after step 3 was saved
@@ -117,7 +126,7 @@ def test_a_resumed_run_is_saved_between_steps_alone(tmp_path):
 
 @pytest.mark.parametrize("killed_in", ["save_checkpoint", "remove_checkpoint"])
 def test_a_run_killed_while_it_saves_leaves_a_whole_checkpoint(killed_in, tmp_path, monkeypatch):
-    def half(self, checkpoint=None, path=None, storage_options=None):
+    def half(self, checkpoint=None, path="", storage_options=None):
         if killed_in == "save_checkpoint":
             Path(path).write_bytes(b"half of it")
         raise Killed

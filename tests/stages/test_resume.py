@@ -31,8 +31,17 @@ class Watch(Callback):
         self.seen.append(batch.input_ids.tolist())
 
 
-def fit(folder: Path, watch: Watch, *, save_every: int, resume: bool, **data) -> dict:
-    seed_everything(3 if resume else 0)
+class Dropping(Watch):
+    """Lets attention drop weights, so that every batch draws."""
+
+    def on_train_start(self, trainer, pl_module):
+        for module in pl_module.modules():
+            if hasattr(module, "attention_dropout"):
+                setattr(module, "attention_dropout", 0.5)  # noqa: B010
+
+
+def fit(folder: Path, watch: Watch, *, save_every: int, resume: bool, seed=0, **data) -> dict:
+    seed_everything(seed)
     stage = tiny_stage(optimizer=MuonAdamW)
     module = TinyData(stage.processor, number=13, batch_size=4, shuffle_seed=0, **data)
     kept = folder.parent / "checkpoints"
@@ -60,11 +69,22 @@ def test_a_killed_run_ends_as_an_uninterrupted_one(saved, data, tmp_path):
     first, second = Watch(kill_after=min(saved + 1, 2 * saved - 1, STEPS - 1)), Watch()
     with pytest.raises(Killed):
         fit(tmp_path / "b" / "run", first, save_every=saved, resume=False, **data)
-    weights = fit(tmp_path / "b" / "run", second, save_every=saved, resume=True, **data)
+    weights = fit(tmp_path / "b" / "run", second, save_every=saved, resume=True, seed=3, **data)
     assert second.seen == whole.seen[saved:]
     assert weights.keys() == expected.keys()
     for name, tensor in expected.items():
         assert torch.equal(tensor, weights[name]), name
+
+
+def test_a_resumed_run_drops_what_an_uninterrupted_one_drops(tmp_path):
+    expected = fit(tmp_path / "a" / "run", Dropping(), save_every=100, resume=False)
+    with pytest.raises(Killed):
+        fit(tmp_path / "b" / "run", Dropping(5), save_every=3, resume=False)
+    weights = fit(tmp_path / "b" / "run", Dropping(), save_every=3, resume=True)
+    other = fit(tmp_path / "c" / "run", Dropping(), save_every=100, resume=False, seed=1)
+    for name in ("language.model.model.norm.weight", "projector.layers.0.weight"):
+        assert torch.equal(weights[name], expected[name])
+        assert not torch.equal(other[name], expected[name])
 
 
 def test_epochs_differ_and_each_holds_every_row(tmp_path):
