@@ -1,13 +1,30 @@
 """Packed examples are learnt as if each were alone: losses, gradients, images and positions."""
 
+from typing import Any
+
 import pytest
 import torch
-from tiny import png, tiny_language, tiny_language_of, tiny_processor, tiny_projector, tiny_vision
+from tiny import (
+    SIZES,
+    png,
+    tiny_examples,
+    tiny_language,
+    tiny_language_of,
+    tiny_processor,
+    tiny_projector,
+    tiny_stage,
+    tiny_trainer,
+    tiny_vision,
+)
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from data_modules import Mixed, TextData
+from data_modules.batching import BatchBudget
+from data_modules.sources import Source
 from mmlite.batch import IGNORE_INDEX
 from mmlite.losses import token_loss
-from mmlite.models import VisionLanguageModel
+from mmlite.models import NewLanguageModel, VisionLanguageModel
+from mmlite.models.isolation import check_isolation
 from mmlite.packing import pack, pad_to
 from mmlite.processor import Encoded, Processor
 from mmlite.records import ImageRef, Turn
@@ -74,6 +91,50 @@ def test_packed_losses_are_those_of_each_example_alone(language, sizes, pad_left
     widened = pad_to(packed, 64, pad_id=processor.pad_id)
     assert widened.input_ids.shape[1] % 64 == 0
     torch.testing.assert_close(losses(model, widened), alone, rtol=1e-5, atol=1e-5)
+
+
+SMALL = {name: SIZES[name] for name in ("hidden_size", "num_hidden_layers", "num_attention_heads")}
+OTHERS: dict[str, dict[str, Any]] = {
+    "opt": {**SMALL, "ffn_dim": 32, "word_embed_proj_dim": 16, "init_std": 0.2},  # learnt positions
+    "bloom": {"hidden_size": 16, "n_layer": 2, "n_head": 2},  # ALiBi
+    "mamba": {"hidden_size": 16, "num_hidden_layers": 2, "state_size": 4},  # a state
+    "lfm2": {**SMALL, "num_key_value_heads": 1, "layer_types": ["conv", "full_attention"]},
+}
+
+
+@pytest.mark.parametrize("model_type", OTHERS)
+def test_models_that_mix_packed_examples_are_refused(model_type):
+    attention = "eager" if model_type in ("bloom", "mamba") else "sdpa"
+    language = NewLanguageModel(40, model_type, OTHERS[model_type], attention)
+    told = f"pack_tokens: got language model {model_type}, in which an example depends on the"
+    with pytest.raises(ValueError, match=told):
+        check_isolation(language)
+    assert language.training
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager", "flex_attention"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_models_that_keep_packed_examples_apart_are_told_from_them(attention, dtype):
+    language = other_language("gemma3_text", attention, sliding_window=4)(40).to(dtype)
+    language.model.config.attention_dropout = 0.5
+    check_isolation(language)
+    assert language.model.config._attn_implementation == attention
+
+
+class Examples(Source):
+    name = "examples"
+
+    def rows(self, split):
+        return [(example,) for example in tiny_examples(4)]
+
+
+def test_a_run_that_would_mix_packed_examples_does_not_start(tmp_path):
+    stage = tiny_stage()
+    stage.language = lambda size: NewLanguageModel(size, "lfm2", OTHERS["lfm2"])
+    budget = BatchBudget(1, pack_tokens=64)
+    data = TextData(stage.processor, train=[Mixed(Examples())], budget=budget)
+    with pytest.raises(ValueError, match="got language model lfm2"):
+        tiny_trainer(tmp_path, max_steps=1, max_epochs=-1).fit(stage, data)
 
 
 @pytest.mark.parametrize("attention", ["flash_attention_2", "flash_attention_3"])

@@ -20,6 +20,7 @@ from mmlite.losses import token_loss
 from mmlite.models import LanguageModel, Projector, VisionEncoder, VisionLanguageModel
 from mmlite.models.adapters import Adapter
 from mmlite.models.fingerprint import weights_fingerprint
+from mmlite.models.isolation import check_isolation
 from mmlite.models.quantization import packed_layers
 from mmlite.models.weightless import is_weightless
 from mmlite.optim import Schedule, build_optimizer, divide_gradients, parameter_groups
@@ -193,6 +194,7 @@ class Stage(LightningModule, ABC):
             self.restore(self.finished)
         if self._trainer is not None:  # now: types are reported and features cached as they are
             self.trainer.precision_plugin.convert_module(self.model)
+        self._check_packing()
         self._freeze()
         self.part_rows = part_rows(self.parts, self.trainable)
         rank_zero_info(part_table(self.part_rows))
@@ -367,6 +369,14 @@ class Stage(LightningModule, ABC):
             if name not in self.adapters.forms:  # an adapter has frozen its base
                 part.requires_grad_(name in self.trainable)
             part.train(name in self.trainable)
+
+    def _check_packing(self) -> None:
+        """Stop if examples are packed for a language model that would mix them."""
+        data = None if self._trainer is None else getattr(self.trainer, "datamodule", None)
+        packs = getattr(getattr(data, "budget", None), "pack_tokens", None) is not None
+        language = self.parts.get("language")
+        if packs and self.trainer.training and isinstance(language, LanguageModel):
+            check_isolation(language)
 
     def _open_feature_cache(self) -> None:
         cache = self.processor.features
