@@ -27,9 +27,17 @@ def shard(model: nn.Module, mesh: DeviceMesh | None, *, precision: str = "32-tru
         precision: Of the trainer. With `bf16-mixed` the shards and what the optimizer keeps stay
             float32, blocks are gathered and computed in bfloat16, and gradients are summed in
             float32.
+
+    Raises:
+        ValueError: If the mesh asks for tensor parallelism too, which no model here has a plan for.
     """
     if mesh is None:
         return
+    if (given := mesh["tensor_parallel"].size()) > 1:
+        raise ValueError(
+            f"trainer.strategy.init_args.tensor_parallel_size: got {given}, allowed: 1; models are "
+            "sharded over data-parallel processes: set data_parallel_size to devices times machines"
+        )
     # Of one process too: what it leaves can then be gone on with by several, and the reverse.
     data_mesh = mesh["data_parallel"]
     policy = _mixed_precision(precision)

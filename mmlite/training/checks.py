@@ -53,11 +53,15 @@ def check_mappings(path: str, given: Any) -> None:
         check_mappings(key, value)
 
 
-def check_checkpoint(path: str | None) -> None:
+def check_checkpoint(path: str | None, strategy: Any) -> None:
     """Stop before any work if there is nothing to resume from.
 
+    Args:
+        path: What to resume from, if anything.
+        strategy: Of the trainer, as it is configured.
+
     Raises:
-        ArgumentProblem: If the checkpoint is missing or broken.
+        ArgumentProblem: If the checkpoint is missing or broken, or shards and strategy do not fit.
     """
     if path is None or path in ("best", "last", "hpc", "registry"):
         return
@@ -67,4 +71,17 @@ def check_checkpoint(path: str | None) -> None:
     if Path(path).is_file() and not zipfile.is_zipfile(path):
         raise ArgumentProblem(
             f"ckpt_path: got {path}, which is cut off or no checkpoint, {allowed}"
+        )
+    shards = isinstance(strategy, Namespace) and strategy.class_path.endswith(
+        "ModelParallelStrategy"
+    )
+    if Path(path).is_dir() and not shards:
+        raise ArgumentProblem(
+            f"ckpt_path: got {path}, the folder of a sharded run, allowed: a file, without "
+            "sharding; give the overlay of the run last (-c experiments/overlays/fsdp.yaml)"
+        )
+    if Path(path).is_file() and shards:
+        raise ArgumentProblem(
+            f"ckpt_path: got {path}, a file of a run that was not sharded, allowed: the folder of "
+            "a sharded one; resume without the sharding overlay, or take weights alone by init_from"
         )

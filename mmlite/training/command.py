@@ -85,7 +85,8 @@ class MMLiteCLI(LightningCLI):
             raise problem(error, of_command, args) from error
         command = self.config.get("subcommand")
         if command:  # Lightning opens the checkpoint next
-            check_checkpoint(self.config[command].get("ckpt_path"))
+            config = self.config[command]
+            check_checkpoint(config.get("ckpt_path"), config["trainer"].get("strategy"))
 
     def before_instantiate_classes(self) -> None:
         """Put everything a run writes under its folder."""
@@ -217,6 +218,12 @@ def run(arguments: Sequence[str], *, callbacks: Sequence[Callback] = ()) -> MMLi
             rank_zero_info(f"TensorBoard: {board}")
         return done
     except RuntimeError as error:
+        if "multiplied should equal the world size" in str(error):
+            raise ArgumentProblem(
+                f"trainer.strategy.init_args: got sizes of which Lightning says: {error}; set "
+                "data_parallel_size to trainer.devices times trainer.num_nodes, and "
+                "tensor_parallel_size to 1"
+            ) from error
         if not lost_a_process(error):
             raise
         raise ValueError(

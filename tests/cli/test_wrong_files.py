@@ -5,7 +5,9 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from cli.commands import BASE, EXPERIMENTS, LANGUAGE, ROOT, RUN, yaml_file
+from lightning.fabric.plugins.environments.lightning import find_free_network_port
 
 from mmlite.cli.main import main
 
@@ -46,6 +48,25 @@ def test_broken_checkpoint(refused, tmp_path):
     path.write_bytes(b"PK\x03\x04 cut off")
     shown = refused([*RUN, "--ckpt_path", str(path)])
     assert re.search("ckpt_path: got .*last.ckpt, which is cut off or no checkpoint", shown)
+
+
+SHARDED = ["-c", str(EXPERIMENTS / "overlays" / "fsdp.yaml"), "--trainer.accelerator", "cpu"]
+
+
+def test_checkpoints_with_and_without_shards(refused, tmp_path):
+    whole, shards = tmp_path / "last.ckpt", tmp_path / "shards" / "last.ckpt"
+    shards.mkdir(parents=True)
+    torch.save({}, whole)
+    shown = refused([*RUN, "--ckpt_path", str(shards)])
+    assert "the folder of a sharded run, allowed: a file, without sharding; give the over" in shown
+    shown = refused([*RUN, *SHARDED, "--ckpt_path", str(whole)])
+    assert "a file of a run that was not sharded, allowed: the folder of a sharded one" in shown
+
+
+def test_processes_that_are_not_there(refused, monkeypatch):
+    monkeypatch.setenv("MASTER_PORT", str(find_free_network_port()))
+    shown = refused([*RUN, *SHARDED, "--trainer.devices", "1"])
+    assert "set data_parallel_size to trainer.devices times trainer.num_nodes" in shown
 
 
 def test_missing_weights_to_start_from(refused, tmp_path):
