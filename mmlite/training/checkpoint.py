@@ -22,6 +22,9 @@ class LastCheckpoint(ModelCheckpoint):
     another name first, beside its place; Lightning's would be written in the system's temporary
     folder, copied, the one before deleted, and only then the link changed.
 
+    Where a validation follows, it is written a step later: a run that is resumed from before a
+    validation does not make up for it.
+
     Args:
         dirpath: Folder, on a disk with room for two checkpoints.
         every_n_train_steps: Optimizer steps between two of them.
@@ -36,11 +39,34 @@ class LastCheckpoint(ModelCheckpoint):
             enable_version_counter=False,  # of the link there is one
         )
         self._outdated: list[str] = []
+        self._put_off: int | None = None
+        """Step whose checkpoint is written a step later."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         super().setup(trainer, pl_module, stage)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = InPlace()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        step = trainer.global_step
+        if self._should_skip_saving_checkpoint(trainer) or step == self._put_off:
+            return
+        if self._put_off is None:
+            if step % self._every_n_train_steps:
+                return
+            fetcher = trainer.fit_loop._data_fetcher
+            assert fetcher is not None, "batches come from it"
+            if trainer.fit_loop.epoch_loop._should_check_val_fx(fetcher):
+                self._put_off = step
+                return
+        self._put_off = None
+        if step == trainer.max_steps:
+            return  # Lightning does nothing at all when it resumes from there: no weights are left
+        candidates = self._monitor_candidates(trainer)
+        self._save_topk_checkpoint(trainer, candidates)
+        self._save_last_checkpoint(trainer, candidates)
 
     def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
         part = Path(f"{filepath}.part")

@@ -32,14 +32,21 @@ class Killed(Exception):
 
 
 class Watch(Callback):
-    def __init__(self, kill_after: int | None = None) -> None:
+    def __init__(self, kill_after: int | None = None, validations: int | None = None) -> None:
         self.seen: list[list[list[int]]] = []
+        self.validated: list[int] = []
         self.kill_after = kill_after
+        self.kill_after_validations = validations
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
         if len(self.seen) == self.kill_after:
             raise Killed
         self.seen.append(batch.input_ids.tolist())
+
+    def on_validation_start(self, trainer, pl_module):
+        if len(self.validated) == self.kill_after_validations:
+            raise Killed
+        self.validated.append(trainer.global_step)
 
 
 def fit(
@@ -52,11 +59,13 @@ def fit(
     **trainer: Any,
 ) -> None:
     stage = tiny_stage()
-    data = TextData(stage.processor, train=[Mixed(Examples())], budget=budget, seed=1)
+    sources: Any = {"train": [Mixed(Examples())], "validation": [Examples()]}
+    data = TextData(stage.processor, **sources, budget=budget, seed=1)
     keep = LastCheckpoint(str(folder / "kept"), every_n_train_steps=saved)
     # Without max_steps the stage asks Lightning how many steps there are, which makes the loader
     # before its state is restored.
-    arguments = {"max_epochs": 3, "enable_checkpointing": True, **trainer}
+    quiet = {"limit_val_batches": 0, "num_sanity_val_steps": 0, "enable_checkpointing": True}
+    arguments = {"max_epochs": 3, **quiet, **trainer}
     made = tiny_trainer(folder, callbacks=[keep, WholeSteps(), watch], **arguments)
     path = folder / "kept" / "last.ckpt" if resume else None
     made.fit(stage, data, ckpt_path=path, weights_only=True)
@@ -108,6 +117,22 @@ def test_epochs_of_fewer_batches_are_resumed(budget, saved, tmp_path):
     fit(tmp_path / "run", second, saved=saved, resume=True, budget=budget, **limits)
     assert len(whole.seen) == 8
     assert second.seen == whole.seen[saved:]
+
+
+@pytest.mark.parametrize("validations", [1, 2])
+@pytest.mark.parametrize("every", [3, 5])  # an epoch has five batches
+def test_a_run_killed_before_a_validation_makes_up_for_it(validations, every, tmp_path):
+    measured: Any = {"max_epochs": -1, "max_steps": 16, "limit_val_batches": 1}
+    measured |= {"val_check_interval": every, "check_val_every_n_epoch": None}
+    whole, first, second = Watch(), Watch(validations=validations), Watch()
+    fit(tmp_path / "whole", whole, saved=every, resume=False, **measured)
+    with pytest.raises(Killed):
+        fit(tmp_path / "run", first, saved=every, resume=False, **measured)
+    fit(tmp_path / "run", second, saved=every, resume=True, **measured)
+    assert whole.validated == list(range(every, 16, every))
+    assert first.validated + second.validated == whole.validated
+    assert second.seen == whole.seen[len(whole.seen) - len(second.seen) :]
+    assert len(second.seen) < len(whole.seen) - every * (validations - 1)
 
 
 def test_a_resumed_run_is_saved_between_steps_alone(tmp_path):
