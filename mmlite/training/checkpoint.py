@@ -63,10 +63,15 @@ class LastCheckpoint(ModelCheckpoint):
                 return
         self._put_off = None
         if step == trainer.max_steps:
-            return  # Lightning does nothing at all when it resumes from there: no weights are left
+            return  # see `on_train_end`
         candidates = self._monitor_candidates(trainer)
         self._save_topk_checkpoint(trainer, candidates)
         self._save_last_checkpoint(trainer, candidates)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # The weights are written now. Of the last step there is no checkpoint: Lightning does
+        # nothing at all when it resumes from one, so a run killed here would never leave weights.
+        pass
 
     def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
         part = Path(f"{filepath}.part")
