@@ -107,7 +107,7 @@ def test_sharded_epochs_are_resumed_in_their_middle(budget, steps, tmp_path, mon
 
 
 @pytest.mark.parametrize("budget", [BatchBudget(4), BatchBudget(2, pack_tokens=60)])
-@pytest.mark.parametrize("saved", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("saved", [1, 2, 3])
 def test_epochs_of_fewer_batches_are_resumed(budget, saved, tmp_path):
     limits: Any = {"limit_train_batches": 2, "max_epochs": -1, "max_steps": 8}
     whole, first, second = Watch(), Watch(kill_after=min(saved + 1, 2 * saved - 1)), Watch()
