@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from data_modules.sources.conversations import first_words, read_turns, with_placeholders
+from data_modules.sources.values import choice_of, list_of, text_of
 from mmlite.errors import RowError
 from mmlite.images import resolve_inside
 from mmlite.records import Example, ImageRef
@@ -23,12 +24,12 @@ USUAL: Mapping[str, tuple[str, ...]] = {
 }
 """Names that are looked for where a column is not named; the first that is there counts."""
 
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-
 
 @dataclass(frozen=True)
 class Columns:
     """Which column holds what; null looks for the usual names, which are listed with each.
+
+    A name that is empty, or a list without names, says that no column does.
 
     Attributes:
         id: What the row is called: `id`, `question_id`, `index`.
@@ -66,7 +67,7 @@ class Columns:
         problems = []
         for field in fields(self):
             value = getattr(self, field.name)
-            named = [value] if isinstance(value, str) else value or []
+            named = () if value is None else self.find(field.name, there)
             if missing := [name for name in named if name not in there]:
                 problems.append(f"columns.{field.name}: got {', '.join(missing)}")
         if problems:
@@ -81,7 +82,8 @@ class Columns:
         """Return the columns that hold a field; empty if none does."""
         value = getattr(self, field)
         if value is not None:
-            return (value,) if isinstance(value, str) else tuple(value)
+            named = (value,) if isinstance(value, str) else tuple(value)
+            return tuple(filter(None, named))
         return next(((name,) for name in USUAL[field] if name in there), ())
 
     def example(
@@ -114,20 +116,18 @@ class Columns:
             images = [image for value in found for image in _images(value, image_root)]
         turns = self._value(record, "conversations")
         read = () if turns is None else with_placeholders(read_turns(turns), len(images))
-        question, answers = self._text(record, "question"), _texts(self._value(record, "answers"))
-        choices = _texts(self._value(record, "choices"))
+        question, choices = self._text(record, "question"), self._choices(record)
+        answers = self._answers(record, choices)
         if read and not question:
             question, answer = first_words(read)
             answers = answers or (answer,)
-        if choices and not read:
-            answers = tuple(_choice(answer, choices) for answer in answers)
         caption = self._text(record, "caption") or None
         if not read and not question and caption is None:
             raise RowError("got neither turns, question nor caption, allowed: one of them")
         known = "multiple_choice" if choices else "short_answer" if question else "caption"
         named = self._value(record, "id")
         return Example(
-            id=f"{source}-{row}" if named is None else str(named),
+            id=f"{source}-{row}" if named is None else text_of(named, self._place("id", record)),
             turns=read,
             images=tuple(images),
             task=task or ("" if read else known),
@@ -150,24 +150,29 @@ class Columns:
 
     def _text(self, record: Mapping[str, Any], field: str) -> str:
         value = self._value(record, field)
-        return "" if value is None else str(value).strip()
+        return "" if value is None else text_of(value, self._place(field, record)).strip()
 
+    def _choices(self, record: Mapping[str, Any]) -> tuple[str, ...]:
+        found, place = self.find("choices", record), self._place("choices", record)
+        if len(found) > 1:
+            values = [record.get(name) for name in found]
+            while values and values[-1] is None:  # rows may have fewer options than others
+                values.pop()
+        else:
+            values = list_of(self._value(record, "choices"))
+        return tuple(text_of(value, place) for value in values)
 
-def _texts(value: Any) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    return tuple(map(str, value)) if isinstance(value, list | tuple) else (str(value),)
+    def _answers(self, record: Mapping[str, Any], choices: tuple[str, ...]) -> tuple[str, ...]:
+        place = self._place("answers", record)
+        values = list_of(self._value(record, "answers"))
+        if choices:
+            return tuple(choice_of(value, choices, place) for value in values)
+        return tuple(text_of(value, place) for value in values)
 
-
-def _choice(answer: str, choices: tuple[str, ...]) -> str:
-    """Return the text of the option that an answer names by text, letter or number."""
-    if answer in choices:
-        return answer
-    letter = answer.strip().strip("().").upper()
-    number = int(answer) if answer.isdecimal() else -1
-    if len(letter) == 1 and letter in LETTERS:
-        number = LETTERS.index(letter)
-    return choices[number] if 0 <= number < len(choices) else answer
+    def _place(self, field: str, record: Mapping[str, Any]) -> str:
+        """Return how messages name what a row has of a field: the field, and its columns."""
+        columns = ", ".join(self.find(field, record))
+        return field if columns == field else f"{field} (column {columns})"
 
 
 def _images(value: Any, root: Path | None) -> list[ImageRef]:

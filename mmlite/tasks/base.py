@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
+from mmlite.errors import RowError
 from mmlite.records import Example
 
 
@@ -50,9 +51,10 @@ class Task(ABC):
     def answers(self, example: Example) -> tuple[str, ...]:
         """Return the answers of an example as its source gave them; it must have some."""
         if not example.answers:
-            raise ValueError(
+            raise RowError(
                 f"{row_name(example)}: got no answer, allowed: one or more for task {self.name}; "
-                f"give the row an answer or leave it out"
+                f"give the row an answer or leave it out",
+                "empty_answer",
             )
         return example.answers
 

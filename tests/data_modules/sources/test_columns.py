@@ -9,6 +9,7 @@ from data_modules.sources import Columns
 from data_modules.sources.conversations import read_turns
 from mmlite.errors import RowError
 from mmlite.records import ImageRef, Turn
+from mmlite.tasks import get_task
 
 TALK = [{"from": "human", "value": "how many?"}, {"from": "gpt", "value": "two"}]
 
@@ -84,6 +85,66 @@ def test_a_choice_is_named_by_text_number_or_letter(answer, choices):
     found = example({"question": "What?", "answer": answer, "choices": choices})
     assert (found.answers, found.choices) == (("a hat",), ("a cup", "a hat"))
     assert (found.task, found.turns) == ("multiple_choice", ())
+
+
+@pytest.mark.parametrize(
+    ("answer", "gold"), [(0, "1"), (1, "2"), (3, "4"), ("1", "1"), ("D", "4"), ("0", "1")]
+)
+def test_a_whole_number_counts_options_also_where_they_are_numerals(answer, gold):
+    row = {"question": "How many?", "answer": answer, "choices": ["1", "2", "3", "4"]}
+    assert example(row).answers == (gold,)
+
+
+@pytest.mark.parametrize("answer", [-1, 4])
+def test_a_number_that_no_option_has_is_refused(answer):
+    row = {"question": "How many?", "answer": answer, "choices": ["1", "2", "3", "4"]}
+    with pytest.raises(RowError, match=rf"answers \(column answer\): got {answer}, allowed"):
+        example(row)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("caption", ["a dog .", "a red dog ."]),
+        ("question", {"en": "What?"}),
+        ("question", ["What?"]),
+        ("answers", [{"answer": "yes", "answer_id": 1}]),
+        ("answers", ["yes", None]),
+        ("answer", float("nan")),
+        ("answer", True),
+        ("choices", ["yes", None]),
+        ("extraction", ["red"]),
+        ("category", {}),
+        ("id", [1]),
+    ],
+)
+def test_what_is_no_text_is_never_made_into_one(field, value):
+    row = {"question": "Is it?", "answer": "yes", field: value}
+    with pytest.raises(RowError, match=rf"{field}.*: got .*, allowed: a text or a number") as error:
+        example(row)
+    assert error.value.problem == "malformed"
+
+
+def test_numbers_are_texts_and_no_answer_is_an_empty_one():
+    assert example({"question": 7, "answer": 3}).answers == ("3",)
+    for nothing in (None, []):
+        found = example({"question": "Is it?", "answers": nothing})
+        with pytest.raises(RowError, match="got no answer") as error:
+            get_task(found.task).gold(found)
+        assert error.value.problem == "empty_answer"
+
+
+def test_a_column_with_a_usual_name_can_be_left_alone():
+    row = {"conversations": TALK, "text": ["a", "b"], "answers": [{}]}
+    columns = Columns(caption="", answers="")
+    columns.check(list(row), "here")
+    assert (example(row, columns).caption, example(row, columns).answers) == (None, ("two",))
+
+
+def test_an_option_that_is_missing_between_others_is_refused():
+    columns = Columns(choices=["A", "B", "C"])
+    with pytest.raises(RowError, match=r"choices \(column A, B, C\): got None, allowed: a text"):
+        example({"question": "?", "A": "x", "B": None, "C": "z", "answer": "C"}, columns)
 
 
 def test_options_may_have_a_column_each_and_images_too():
