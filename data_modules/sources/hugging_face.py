@@ -1,5 +1,6 @@
 """Data sets of the Hugging Face Hub, or a folder of one, as a source."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,16 @@ from data_modules.sources.lazy import LazyRows
 from mmlite.errors import RowError
 from mmlite.tasks import get_task
 
+_log = logging.getLogger(__name__)
+
 
 class HuggingFace(Source):
     """A data set that the `datasets` library loads: from the hub, or from a local folder.
 
     A local folder needs no network: one that `save_to_disk` wrote, or one with parquet, JSON, CSV
     or image files. The library keeps the rows in an Arrow file on disk, so that any row is read
-    at once, however many there are. No code of a data set is run.
+    at once, however many there are. No code of a data set is run. A data set that was saved without
+    splits is one split, of the name it was loaded by, else `train`.
 
     With `data_modules.QAData` and
 
@@ -69,6 +73,14 @@ class HuggingFace(Source):
         if not self.splits:
             raise ValueError(
                 f"{name}: got no split, allowed: at least one of train, validation, test"
+            )
+        if train is not None and train in (validation, test):
+            _log.warning(
+                "%s: train names the same rows (%s) as validation or test, which then measure what "
+                "was learnt by heart; slices such as %s[:90%%] keep them apart",
+                name,
+                train,
+                train,
             )
         if path.startswith((".", "/", "~")) and not Path(path).expanduser().is_dir():
             raise ValueError(
@@ -129,8 +141,7 @@ class HuggingFace(Source):
         folder = Path(self.path).expanduser()
         try:
             if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
-                saved = datasets.load_from_disk(str(folder))
-                return saved[split] if isinstance(saved, datasets.DatasetDict) else saved
+                return _part_of_saved(datasets.load_from_disk(str(folder)), split)
             return datasets.load_dataset(
                 str(folder) if folder.is_dir() else self.path,
                 self.subset,
@@ -144,3 +155,25 @@ class HuggingFace(Source):
                 f"{self.name}: got {self.path!r}, split {split!r}, which cannot be loaded "
                 f"({text}); allowed: a local folder, or a data set and a split of the hub"
             ) from error
+
+
+def _part_of_saved(saved: Any, split: str) -> Any:
+    """Return a split, or a slice of one, of what `save_to_disk` wrote.
+
+    Raises:
+        ValueError: If there is no such split, or the slice cannot be read.
+    """
+    import datasets
+
+    tables = saved
+    if not isinstance(saved, datasets.DatasetDict):
+        whole = str(saved.split or "train").partition("[")[0]
+        tables = {whole: saved}
+    if split in tables:
+        return tables[split]
+    sizes = {str(name): len(table) for name, table in tables.items()}
+    parts = datasets.ReadInstruction.from_spec(split).to_absolute(sizes)
+    found = [
+        tables[part.splitname].select(range(part.from_, max(part.from_, part.to))) for part in parts
+    ]
+    return datasets.concatenate_datasets(found)

@@ -80,6 +80,32 @@ def test_a_saved_data_set_is_read_row_by_row(tmp_path):
     assert sum(len(b.pixels) for b in data.train_dataloader()) == 4
 
 
+@pytest.mark.parametrize("with_splits", [True, False], ids=["splits", "one"])
+def test_a_saved_data_set_is_cut_by_slices(tmp_path, with_splits):
+    saved = Dataset.from_dict({"caption": [f"c{n}" for n in range(7)]})
+    saved = DatasetDict({"train": saved}) if with_splits else saved
+    saved.save_to_disk(tmp_path / "set")
+
+    def captions(split: str) -> list[str | None]:
+        return [
+            row[0].caption for row in HuggingFace(str(tmp_path / "set"), test=split).rows("test")
+        ]
+
+    train, validation = captions("train[:50%]"), captions("train[50%:]")
+    assert train + validation == captions("train") == [f"c{n}" for n in range(7)]
+    assert 3 <= len(train) <= 4
+    assert captions("train[:1]+train[-1:]") == ["c0", "c6"]
+    for unknown in ("nonsense", "test", "train["):
+        with pytest.raises(ValueError, match=r"which cannot be loaded \(.*allowed: a local folder"):
+            captions(unknown)
+
+
+def test_training_on_the_rows_that_measure_is_told(tmp_path, caplog):
+    Dataset.from_dict({"caption": ["a"]}).save_to_disk(tmp_path / "set")
+    HuggingFace(str(tmp_path / "set"), train="train", validation="train")
+    assert "train names the same rows (train) as validation or test" in caplog.text
+
+
 def test_a_folder_of_parquet_files_is_a_data_set(tmp_path):
     folder = tmp_path / "set"
     folder.mkdir()
