@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -23,24 +24,33 @@ KEPT_DRAWING_BYTES = 140_000_000
 """Pixels of drawn pictures of the micro-world that a process keeps: those of 12,000 pictures of
 60 x 60 pixels are 130 MB, 150 with what they are found by."""
 
-# Pillow tells of broken PNG chunks with SyntaxError.
-_UNREADABLE = (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError)
+_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 def resolve_inside(root: Path, path: str) -> Path:
     """Return the path of a file under a root folder.
 
+    A link inside the root is followed, wherever it leads: whoever made the folder put it there.
+
     Raises:
-        ValueError: If the path leads out of the root, or no file is there.
+        RowError: If the path as it is written leads out of the root, or no file is there.
     """
-    root = root.resolve()
-    found = (root / path).resolve()
+    root = Path(os.path.abspath(root))
+    # `a/../b` is `b`, also where a is a link to another place.
+    found = Path(os.path.normpath(root / path))
     if not found.is_relative_to(root):
-        raise ValueError(
+        raise RowError(
             f"image path: got {path!r}, which leads out of the image root {root}; "
             "allowed: relative paths inside it"
         )
-    if not found.is_file():
+    try:
+        is_there = found.is_file()
+    except (OSError, ValueError) as error:  # too long, not permitted, or no name of a file
+        raise RowError(
+            f"image path: got {path!r}, which cannot be looked up ({error}); correct the path",
+            "unreadable_image",
+        ) from error
+    if not is_there:
         raise RowError(
             f"image path: got {path!r}, but there is no file {found}", "unreadable_image"
         )
@@ -89,9 +99,14 @@ _drawings = _Drawings(KEPT_DRAWING_BYTES)
 
 def _in_eight_bits(image: Image.Image) -> Image.Image:
     """Scale 16 bits a pixel to 8; Pillow would cut all but the darkest off at white."""
-    if not image.mode.startswith("I;16"):
+    if not _has_sixteen_bits(image):
         return image
     return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+
+
+def _has_sixteen_bits(image: Image.Image) -> bool:
+    # Pillow reads 16 bits of PGM into 32 of which it uses 16.
+    return image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM")
 
 
 def image_size(ref: ImageRef) -> tuple[int, int]:
@@ -133,8 +148,18 @@ def _opened(ref: ImageRef, source: io.BytesIO | Path) -> Iterator[Image.Image]:
                     f"{MAX_IMAGE_PIXELS}; make it smaller",
                     "oversized_image",
                 )
+            if image.mode in ("F", "I") and not _has_sixteen_bits(image):
+                raise RowError(
+                    f"image {name}: got 32 bits a pixel (mode {image.mode}), of which nothing says "
+                    "what is black and white, allowed: 8 or 16 bits; convert it",
+                    "unreadable_image",
+                )
             yield image
-    except _UNREADABLE as error:
+    except (RowError, MemoryError):
+        raise
+    except Exception as error:
+        # Of a broken file, Pillow's readers raise whatever they come upon: SyntaxError of PNG
+        # chunks, RuntimeError of AVIF, ValueError, struct.error, IndexError.
         raise _unreadable(name, error) from error
 
 
@@ -154,14 +179,15 @@ def _bytes_of(ref: ImageRef) -> bytes:
         with Path(ref.path or "").open("rb") as file:
             file.seek(start)
             return file.read(size)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError of what is no name of a file
         raise _unreadable(_name(ref), error) from error
 
 
 def _unreadable(name: str, error: Exception) -> RowError:
-    is_bomb = isinstance(error, Image.DecompressionBombError)
+    is_bomb = isinstance(error, _BOMBS)
     # Of bytes, Pillow names the object that holds them.
-    reason = "no image" if isinstance(error, UnidentifiedImageError) else error
+    is_none = isinstance(error, UnidentifiedImageError)
+    reason = "no image" if is_none else str(error) or type(error).__name__
     return RowError(
         f"image {name}: cannot be read ({reason}); replace the file or drop its row",
         "oversized_image" if is_bomb else "unreadable_image",

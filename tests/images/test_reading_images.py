@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from tiny import png
 
 from mmlite.errors import RowError
@@ -144,13 +144,78 @@ def test_paths_stay_inside_their_root(tmp_path):
     Image.new("RGB", (2, 2)).save(tmp_path / "out.png")
     with pytest.raises(ValueError, match="leads out of the image root"):
         resolve_inside(tmp_path / "in", "../out.png")
-    (tmp_path / "in" / "link.png").symlink_to(tmp_path / "out.png")
-    for path in ("link.png", str(tmp_path / "out.png"), "a/../../out.png"):
+    for path in (str(tmp_path / "out.png"), "a/../../out.png"):
         with pytest.raises(ValueError, match="leads out of the image root"):
             resolve_inside(tmp_path / "in", path)
     with pytest.raises(ValueError, match="there is no file"):
         resolve_inside(tmp_path, "missing.png")
-    assert resolve_inside(tmp_path, "out.png") == (tmp_path / "out.png").resolve()
+    assert resolve_inside(tmp_path, "out.png") == tmp_path / "out.png"
+
+
+def test_links_inside_a_root_are_followed_and_none_leads_around_it(tmp_path):
+    root, elsewhere = tmp_path / "in", tmp_path / "far" / "coco"
+    root.mkdir()
+    elsewhere.mkdir(parents=True)
+    for path in (elsewhere / "a.png", elsewhere.parent / "secret.png", root / "b.png"):
+        path.write_bytes(png(0))
+    (root / "coco").symlink_to(elsewhere)
+    assert open_image(ImageRef(path=str(resolve_inside(root, "coco/a.png")))).shape == (16, 16, 3)
+    assert resolve_inside(root, "coco/../b.png") == root / "b.png"
+    with pytest.raises(RowError, match=r"secret\.png', but there is no file"):
+        resolve_inside(root, "coco/../secret.png")
+
+
+@pytest.mark.parametrize("name", ["a" * 300 + ".png", "a\0.png", "\ud800.png"])
+def test_a_name_that_no_file_can_have_is_an_unreadable_image(tmp_path, name):
+    for read in (
+        lambda: resolve_inside(tmp_path, name),
+        lambda: open_image(ImageRef(path=str(tmp_path / name))),
+    ):
+        with pytest.raises(RowError, match="image") as caught:
+            read()
+        assert caught.value.problem == "unreadable_image"
+
+
+def saved(image: Image.Image, form: str, **more) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format=form, **more)
+    return buffer.getvalue()
+
+
+def test_whatever_pillow_raises_is_an_unreadable_image(tmp_path, monkeypatch):
+    notes = PngImagePlugin.PngInfo()
+    notes.add_text("a", "x" * (PngImagePlugin.MAX_TEXT_CHUNK + 1), zip=True)
+    picture = Image.new("RGB", (40, 40), (1, 2, 3))
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8))
+    broken = {
+        "bomb.png": saved(picture, "PNG", pnginfo=notes),
+        "cut.qoi": saved(noise, "QOI")[:999],
+        "cut.ppm": saved(picture, "PPM")[:99],
+        "cut.bmp": saved(picture, "BMP")[:40],
+        "cut.dds": saved(picture, "DDS")[:70],
+    }
+    for name, content in broken.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(RowError, match=rf"{name}: cannot be read") as caught:
+            open_image(ImageRef(path=str(tmp_path / name)))
+        assert caught.value.problem == "unreadable_image"
+
+    def fail(source):
+        raise RuntimeError("Failed to decode image")
+
+    monkeypatch.setattr(Image, "open", fail)
+    with pytest.raises(RowError, match=r"9 bytes of data: cannot be read \(Failed to decode"):
+        open_image(ImageRef(data=b"some AVIF"))
+
+
+def test_values_without_a_scale_are_refused_and_sixteen_bits_of_pgm_are_not():
+    for kind in (np.float32, np.int32):
+        stored = saved(Image.fromarray(np.ones((2, 3), kind)), "TIFF")
+        with pytest.raises(RowError, match=r"got 32 bits a pixel \(mode [FI]\)") as caught:
+            open_image(ImageRef(data=stored))
+        assert caught.value.problem == "unreadable_image"
+    pgm = b"P5 3 2 65535\n" + np.full((2, 3), 130 * 256 + 7, ">u2").tobytes()
+    assert (open_image(ImageRef(data=pgm)) == 130).all()
 
 
 def test_an_edited_image_or_transform_has_another_key(tmp_path):
