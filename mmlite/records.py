@@ -8,8 +8,10 @@ import base64
 import dataclasses
 import hashlib
 import json
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import Any, Literal, Self
 
 Role = Literal["system", "user", "assistant"]
@@ -150,13 +152,40 @@ class Example:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Rebuild an example from what `to_json` returned."""
+        """Rebuild an example from what `to_json` returned.
+
+        Raises:
+            ValueError: If a value is of another kind than its field.
+        """
         known = dict(value)
+        _check_kinds(known)
         known["turns"] = tuple(Turn.from_json(turn) for turn in value["turns"])
         known["images"] = tuple(ImageRef.from_json(image) for image in value["images"])
         known["choices"] = tuple(value["choices"])
         known["answers"] = tuple(value["answers"])
         return cls(**known)
+
+
+_KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
+    "turns": ((list, tuple), "a list"),
+    "images": ((list, tuple), "a list"),
+    "choices": ((list, tuple), "a list of texts"),
+    "answers": ((list, tuple), "a list of texts"),
+    "extraction": ((str, NoneType), "a text or null"),
+    "caption": ((str, NoneType), "a text or null"),
+    "scene": ((Mapping, NoneType), "an object or null"),
+    "row": ((int,), "a whole number"),
+}
+"""Of an Example's fields in JSON; all others are texts."""
+
+
+def _check_kinds(value: Mapping[str, Any]) -> None:
+    """Refuse values of an Example in JSON that are of another kind than their fields."""
+    for name, found in value.items():
+        kinds, allowed = _KINDS.get(name, ((str,), "a text"))
+        texts = found if name in ("choices", "answers") and isinstance(found, kinds) else ()
+        if not isinstance(found, kinds) or not all(isinstance(text, str) for text in texts):
+            raise ValueError(f"{name}: got {reprlib.repr(found)}, allowed: {allowed}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,3 +121,20 @@ def test_content_key_changes_with_content():
 @given(st.lists(TEXT, max_size=3), st.lists(TEXT, max_size=3))
 def test_content_keys_of_texts_are_equal_only_for_equal_texts(one, other):
     assert (content_key(*one) == content_key(*other)) == (one == other)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("choices", "ab", "a list of texts"),
+        ("answers", [None], "a list of texts"),
+        ("caption", 1, "a text or null"),
+        ("scene", [], "an object or null"),
+        ("row", "1", "a whole number"),
+        ("question", None, "a text"),
+        ("turns", {}, "a list"),
+    ],
+)
+def test_an_example_of_other_kinds_of_values_is_refused(name, value, allowed):
+    with pytest.raises(ValueError, match=rf"{name}: got .*, allowed: {allowed}"):
+        Example.from_json({**Example("a", ()).to_json(), name: value})

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from data_modules.sources.values import shown
 from mmlite.errors import RowError
 from mmlite.records import IMAGE_PLACEHOLDER, Role, Turn
 
@@ -33,7 +34,9 @@ def read_turns(value: Any) -> list[Turn]:
         RowError: If it is none; the message says which turn.
     """
     if not isinstance(value, list) or not value:
-        raise RowError(f"conversations: got {value!r}, allowed: a list with at least two turns")
+        raise RowError(
+            f"conversations: got {shown(value)}, allowed: a list with at least two turns"
+        )
     turns = [turn for number, item in enumerate(value) for turn in _item(number, item)]
     roles = [turn.role for turn in turns]
     spoken = roles[1:] if roles[0] == "system" else roles
@@ -91,15 +94,15 @@ def _item(number: int, item: Any) -> list[Turn]:
         if all(isinstance(part, str) for part in pair):
             return [Turn("user", str(pair[0])), Turn("assistant", str(pair[1]), trained=True)]
     raise RowError(
-        f"conversations[{number}]: got {item!r}, allowed: an object with texts from, value, or "
-        "role, content, or user, assistant"
+        f"conversations[{number}]: got {shown(item)}, allowed: an object with texts from, value, "
+        "or role, content, or user, assistant"
     )
 
 
 def _turn(number: int, key: str, speaker: Any, text: str | None) -> Turn:
-    if speaker not in ROLES:
+    if not isinstance(speaker, str) or speaker not in ROLES:
         raise RowError(
-            f"conversations[{number}].{key}: got {speaker!r}, allowed: {', '.join(ROLES)}"
+            f"conversations[{number}].{key}: got {shown(speaker)}, allowed: {', '.join(ROLES)}"
         )
     if text is None:
         raise RowError(

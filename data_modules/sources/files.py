@@ -1,9 +1,13 @@
-"""Names of many files in one text: lists, braces and wildcards."""
+"""Names of many files in one text: lists, braces and wildcards; and what JSON they hold."""
 
 import glob
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from mmlite.errors import RowError
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
@@ -58,3 +62,19 @@ def _braces(name: str) -> list[str]:
     else:
         options = inside.split(",")
     return [before + option + rest for option in options for rest in _braces(after)]
+
+
+def parse_json(content: str | bytes, allowed: str) -> Any:
+    """Return what a JSON text says.
+
+    Args:
+        content: The text.
+        allowed: What belongs there, for the message.
+
+    Raises:
+        RowError: If it is no JSON, or is nested deeper than Python reads it.
+    """
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise RowError(f"got invalid JSON ({error}), allowed: {allowed}") from error

@@ -9,14 +9,16 @@ A record and the Example it becomes (LLaVA, arXiv:2304.08485, sec. 3; images und
         Turn("user", "<image>\nHow many cats?"), Turn("assistant", "Two.", trained=True)))
 """
 
-import json
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from data_modules.sources.base import Row, Source, unknown_split
 from data_modules.sources.conversations import first_words, read_turns, with_placeholders
+from data_modules.sources.files import parse_json
 from data_modules.sources.lazy import LazyRows
+from data_modules.sources.values import shown, text_of
 from mmlite.errors import RowError
 from mmlite.images import resolve_inside
 from mmlite.records import Example, ImageRef, Turn
@@ -24,6 +26,12 @@ from mmlite.tasks import get_task
 
 KNOWN_KEY = "mmlite"
 """Key of a record that holds what is known of its Example besides id, turns and images."""
+
+KNOWN = frozenset(Example.__dataclass_fields__) - {"id", "turns", "images"}
+"""What may be known."""
+
+_BLANK = b" \t\r\n\xef\xbb\xbf"
+"""Bytes of a line without a record: white space, a byte order mark."""
 
 
 class LLaVA(Source):
@@ -38,7 +46,8 @@ class LLaVA(Source):
     nothing says what it answers.
 
     A JSON file is a list and is loaded once; a JSON-lines file (`.jsonl`) is read line by line
-    when its rows are needed. Rows are checked when they are read, images for being there only.
+    when its rows are needed; blank lines are no rows. Rows are checked when they are read, images
+    for being there only.
 
     Args:
         image_root: Folder that all image paths are relative to, and may not leave.
@@ -86,16 +95,17 @@ class LLaVA(Source):
         if split not in self._rows:
             path = self.files[split]
             is_lines = path.suffix == ".jsonl"
-            size, record = _open_lines(path) if is_lines else _open_list(path)
+            numbers, record = _open_lines(path) if is_lines else _open_list(path)
 
             def read(row: int) -> Row:
-                place = f"{path} line {row + 1}" if is_lines else f"{path} row {row}"
+                number = numbers[row]
+                place = f"{path} line {number + 1}" if is_lines else f"{path} row {number}"
                 try:
-                    return (self._example(record(row), row),)
+                    return (self._example(record(row), number),)
                 except ValueError as error:
                     raise RowError.at(place, error) from error
 
-            self._rows[split] = LazyRows(size, read)
+            self._rows[split] = LazyRows(len(numbers), read)
         return self._rows[split]
 
     def describe(self, split: str) -> Mapping[str, Any]:
@@ -112,11 +122,19 @@ class LLaVA(Source):
         known = record.get(KNOWN_KEY)
         if known is None:
             known = self._known(turns, row)
-        unknown = sorted(set(known) - set(Example.__dataclass_fields__))
-        if unknown:
-            raise ValueError(f"{KNOWN_KEY}: got keys {unknown}, allowed: fields of Example")
-        base = Example(str(record.get("id", f"{self.name}-{row}")), turns, images).to_json()
-        example = Example.from_json({**base, **known})
+        if not isinstance(known, Mapping):
+            raise ValueError(f"{KNOWN_KEY}: got {shown(known)}, allowed: an object")
+        if unknown := sorted(set(known) - KNOWN):
+            raise ValueError(
+                f"{KNOWN_KEY}: got keys {unknown}, allowed: fields of Example, "
+                f"{', '.join(sorted(KNOWN))}"
+            )
+        name = text_of(record.get("id", f"{self.name}-{row}"), "id")
+        base = Example(name, turns, images).to_json()
+        try:
+            example = Example.from_json({**base, **known})
+        except ValueError as error:
+            raise RowError.at(KNOWN_KEY, error) from error
         if example.choices and example.task:
             get_task(example.task).golds(example)  # an answer that is no choice stops here
         return example
@@ -124,7 +142,9 @@ class LLaVA(Source):
     def _images(self, value: Any) -> tuple[ImageRef, ...]:
         paths = [] if value is None else [value] if isinstance(value, str) else value
         if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
-            raise ValueError(f"image: got {value!r}, allowed: a path, a list of paths, or null")
+            raise ValueError(
+                f"image: got {shown(value)}, allowed: a path, a list of paths, or null"
+            )
         found = [str(resolve_inside(self.image_root, path)) for path in paths]
         return tuple(ImageRef(path=path) for path in found)
 
@@ -144,34 +164,33 @@ class LLaVA(Source):
         }
 
 
-def _open_list(path: Path) -> tuple[int, Callable[[int], Any]]:
-    """Return the number of records of a JSON list, and how to get one."""
+def _open_list(path: Path) -> tuple[Sequence[int], Callable[[int], Any]]:
+    """Return the numbers of the records of a JSON list, and how to get one."""
     try:
-        records = json.loads(path.read_text(encoding="utf-8-sig"))
+        records = parse_json(path.read_text(encoding="utf-8-sig"), "a JSON list")
     except ValueError as error:
         raise ValueError(
-            f"{path}: got invalid JSON ({error}), allowed: a JSON list; a file with one record a "
-            "line has to be named .jsonl"
+            f"{path}: {error}; a file with one record a line has to be named .jsonl"
         ) from error
     if not isinstance(records, list):
         raise ValueError(f"{path}: got {type(records).__name__}, allowed: a JSON list of records")
-    return len(records), records.__getitem__
+    return range(len(records)), records.__getitem__
 
 
-def _open_lines(path: Path) -> tuple[int, Callable[[int], Any]]:
-    """Return the number of lines of a JSON-lines file, and how to read one by its offset."""
-    offsets = [0]
+def _open_lines(path: Path) -> tuple[Sequence[int], Callable[[int], Any]]:
+    """Return the numbers of a file's lines that hold a record, and how to read such a line."""
+    numbers, offsets = array("q"), array("q")
+    offset = 0
     with path.open("rb") as file:
-        offsets += [file.tell() for _ in iter(file.readline, b"")]
-    ends = offsets.pop() if len(offsets) > 1 else 0
+        for number, line in enumerate(file):
+            if line.strip(_BLANK):
+                numbers.append(number)
+                offsets.append(offset)
+            offset += len(line)
 
     def read(row: int) -> Any:
         with path.open("rb") as file:
             file.seek(offsets[row])
-            line = file.readline()
-        try:
-            return json.loads(line)
-        except ValueError as error:
-            raise ValueError(f"got invalid JSON ({error}), allowed: one JSON object") from error
+            return parse_json(file.readline(), "one JSON object")
 
-    return (len(offsets) if ends else 0), read
+    return numbers, read

@@ -10,7 +10,6 @@ A line of the corpus's `test/test.json`, and the Example of its first picture:
 """
 
 import hashlib
-import json
 import os
 import random
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from data_modules.sources.base import Row, Source, unknown_split
+from data_modules.sources.files import parse_json
 from data_modules.sources.lazy import LazyRows
 from mmlite.nlvr import BoxScene, describe, extract, is_tower
 from mmlite.nlvr.scene import ORDERS
@@ -189,7 +189,7 @@ def _read(path: Path) -> list[Numbered]:
         if not line.strip():
             continue
         try:
-            record = _checked(json.loads(line))
+            record = _checked(parse_json(line, "an object"))
         except ValueError as error:
             raise ValueError(f"{path} line {number}: {error}") from error
         records.append((number - 1, record))

@@ -29,8 +29,8 @@ def text_of(value: Any, place: str) -> str:
     Raises:
         RowError: If it is anything else, such as a list, whose items would be learnt as one text.
     """
-    is_number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
-    if isinstance(value, str) or (is_number and math.isfinite(value)):
+    is_text = isinstance(value, str | int) and not isinstance(value, bool)
+    if is_text or (isinstance(value, float | Decimal) and math.isfinite(value)):
         return str(value)
     raise RowError(
         f"{place}: got {shown(value)}, allowed: a text or a number; change the column, or name "

@@ -11,7 +11,6 @@ becomes:
 A sample of an image and a text (`000018.jpg`, `000018.txt`) is an image and its caption.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 
 from data_modules.sources.base import Row, Source, unknown_split
 from data_modules.sources.columns import Columns
-from data_modules.sources.files import expand
+from data_modules.sources.files import expand, parse_json
 from data_modules.sources.shards import ShardedRows
 from data_modules.sources.tar_index import count_samples, read_index
 from data_modules.sources.tar_shards import OpenShard, TarShards
@@ -127,9 +126,9 @@ class WebDataset(Source):
             record["caption"] = _decoded(shard.read(sample.spans["txt"]), "txt").strip()
         if "json" in sample.spans:
             try:
-                value = json.loads(_decoded(shard.read(sample.spans["json"]), "json"))
-            except json.JSONDecodeError as error:
-                raise RowError(f"json: got invalid JSON ({error}), allowed: an object") from error
+                value = parse_json(shard.read(sample.spans["json"]), "an object")
+            except RowError as error:
+                raise RowError.at("json", error) from error
             if not isinstance(value, dict):
                 raise RowError(f"json: got {type(value).__name__}, allowed: an object")
             record |= value

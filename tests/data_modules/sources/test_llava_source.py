@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from data_modules.sources import LLaVA
+from mmlite.errors import RowError
 from mmlite.microworld import ExportPlan, export_world
 from mmlite.microworld.export import llava_record
 from mmlite.records import Example, ImageRef, Turn
@@ -77,6 +78,25 @@ def test_json_lines_are_read_at_any_place(root: Path) -> None:
     assert [row[0].row for row in rows[1:3]] == [1, 2]
 
 
+def test_blank_lines_are_no_rows_and_lines_keep_their_numbers(root: Path) -> None:
+    lines = ["\ufeff", json.dumps({"conversations": ASKED[2:]}), " ", "{}", ""]
+    (root / "rows.jsonl").write_text("\r\n".join(lines))
+    rows = LLaVA(str(root), train=str(root / "rows.jsonl")).rows("train")
+    assert len(rows) == 2
+    assert (rows[0][0].row, rows[0][0].id) == (1, "llava-1")
+    with pytest.raises(RowError, match=r"rows\.jsonl line 4: conversations: got None"):
+        rows[1]
+
+
+def test_json_that_is_too_deep_is_a_malformed_row(root: Path) -> None:
+    (root / "rows.jsonl").write_text("[" * 5000 + "]" * 5000 + "\n" + "[" * 50 + "]" * 50)
+    rows = LLaVA(str(root), train=str(root / "rows.jsonl")).rows("train")
+    with pytest.raises(RowError, match=r"line 1: got invalid JSON .*recursion.*, allowed: one"):
+        rows[0]
+    with pytest.raises(RowError, match="line 2: got list, allowed: a JSON object"):
+        rows[1]
+
+
 def test_an_empty_json_lines_file_has_no_rows(root: Path) -> None:
     assert len(LLaVA(str(root), test=str(write(root, [], lines=True))).rows("test")) == 0
 
@@ -118,6 +138,17 @@ def test_our_export_is_read_back_as_it_was(tmp_path: Path) -> None:
         (
             {"conversations": ASKED[2:], "mmlite": {"colour": 1}},
             r"mmlite: got keys \['colour'\], allowed: fields of Example",
+        ),
+        ({"conversations": ASKED[2:], "mmlite": {"images": []}}, r"mmlite: got keys \['images'\]"),
+        ({"conversations": ASKED[2:], "mmlite": 3}, "mmlite: got 3, allowed: an object"),
+        (
+            {"conversations": ASKED[2:], "mmlite": {"answers": [1]}},
+            r"mmlite: answers: got \[1\], allowed: a list of texts",
+        ),
+        ({"conversations": ASKED[2:], "id": ["a"]}, r"line 1: id: got \['a'\], allowed: a text"),
+        (
+            {"conversations": [{**ASKED[2], "from": ["user"]}, ASKED[3]]},
+            r"conversations\[0\]\.from: got \['user'\], allowed: human",
         ),
     ],
 )
