@@ -1,5 +1,6 @@
 """Bad rows: stop at one, or leave it out with a count, a list and a cap; decided by kind."""
 
+import contextlib
 import json
 import logging
 import os
@@ -70,6 +71,7 @@ class BadRowLog:
         self.policy = policy
         self.path: Path | None = None
         self._problems: dict[str, str] = {}
+        self._is_resumed = False
 
     def __len__(self) -> int:
         return len(self._problems)
@@ -82,17 +84,21 @@ class BadRowLog:
     def write_to(self, folder: Path, rank: int) -> None:
         """List rows in a run's folder from now on; those that are known so far at once.
 
+        A checkpoint holds what the first process left out. Any other goes on from its own list.
+
         Args:
             folder: Of the run.
             rank: Number of this process.
         """
         name = Path(BAD_ROWS_FILE)
         self.path = folder / (f"{name.stem}.{rank}{name.suffix}" if rank else name)
+        if rank and self._is_resumed and self.path.exists():
+            self._problems = {**_listed(self.path), **self._problems}
         lines = "".join(_line(problem, message) for message, problem in self._problems.items())
         if lines or self.path.exists():
             folder.mkdir(parents=True, exist_ok=True)
             part = self.path.with_name(f".{self.path.name}.part")
-            part.write_text(lines, encoding="utf-8")
+            part.write_text(lines, encoding="utf-8", errors="backslashreplace")
             os.replace(part, self.path)
 
     def note(self, error: ValueError) -> None:
@@ -121,18 +127,35 @@ class BadRowLog:
         _log.warning("Left out bad row %d (%s): %s", len(self), problem, message)
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a", encoding="utf-8") as file:
+            with self.path.open("a", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(_line(problem, message))
 
     def state_dict(self) -> list[list[str]]:
         """Return what was left out, for a checkpoint."""
         return [[problem, message] for message, problem in self._problems.items()]
 
-    def load_state_dict(self, state: Sequence[Sequence[str]]) -> None:
-        """Go on from what was left out when a checkpoint was written."""
-        self._problems = {message: problem for problem, message in state}
+    def load_state_dict(self, state: Sequence[Sequence[str]], rank: int = 0) -> None:
+        """Go on from what was left out when a checkpoint was written.
+
+        Args:
+            state: Of the process that wrote the checkpoint, the first.
+            rank: Number of this process.
+        """
+        self._is_resumed = True
+        self._problems = {} if rank else {message: problem for problem, message in state}
+
+
+def _listed(path: Path) -> dict[str, str]:
+    """Return the kinds of the rows of a list by message, but for a line that a kill left torn."""
+    found: dict[str, str] = {}
+    for line in path.read_text(encoding="utf-8").split("\n"):
+        with contextlib.suppress(ValueError):
+            row = json.loads(line)
+            found[row["message"]] = row["problem"]
+    return found
 
 
 def _line(problem: str, message: str) -> str:
+    # Half a character in the name of a file is escaped by the file, in JSON's own way.
     row: dict[str, Any] = {"problem": problem, "message": message}
     return json.dumps(row, ensure_ascii=False) + "\n"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from lightning import LightningDataModule, Trainer
@@ -13,16 +13,18 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from data_modules.bad_rows import BadRowLog, BadRows
 from data_modules.batching import BatchBudget, BatchPlan, Places, PlannedLoader
+from data_modules.checks import check_answers, check_texts, check_turns
 from data_modules.kept_rows import KeptRows, rows_kept_for
 from data_modules.ledger import write_ledger
 from data_modules.mixture import Mixed, Mixture
 from data_modules.sources.base import Row, Source
-from mmlite.errors import RowError
+from data_modules.sources.named import named_rows
 from mmlite.parallel import rank, world_size
 from mmlite.processor import Encoded, Processor
 from mmlite.prompts import load_prompts
 from mmlite.records import IMAGE_PLACEHOLDER, Example, Turn
-from mmlite.tasks import get_task
+
+T = TypeVar("T")
 
 
 class ExampleData(LightningDataModule, ABC):
@@ -151,7 +153,7 @@ class ExampleData(LightningDataModule, ABC):
             # A sharded model is restored after its optimizer was made, for which the stage may have
             # asked how many steps there are: that made the loader, and may have taken a batch.
             self.trainer.fit_loop._combined_loader = None
-        self.bad_rows.load_state_dict(state_dict["bad_rows"])
+        self.bad_rows.load_state_dict(state_dict["bad_rows"], rank())
 
     def val_dataloader(self) -> PlannedLoader | list[Any]:
         return self._held_out(self.validation, "validation")
@@ -165,8 +167,9 @@ class ExampleData(LightningDataModule, ABC):
     def held_out_examples(self, split: str) -> list[Example]:
         """Return all Examples of the validation or test split with turns, one question each."""
         sources = self.validation if split == "validation" else self.test
-        rows = [row for source in sources for row in source.rows(split)]
-        return [self.compose((example,)) for row in rows for example in row]
+        examples = self._read_all(sources, split)
+        composed = (self._usable(partial(self.compose, (example,))) for example in examples)
+        return [example for example in composed if example is not None]
 
     def _held_out(self, sources: Sequence[Source], split: str) -> PlannedLoader | list[Any]:
         if not sources:
@@ -176,14 +179,21 @@ class ExampleData(LightningDataModule, ABC):
                 f"data.init_args.{split}: got no sources, allowed: a list of sources; give one in "
                 f"a file after the run's, for there is nothing to {self.trainer.state.fn}"
             )
-        rows = [row for source in sources for row in source.rows(split)]
-        examples = [example for row in rows for example in row]
+        examples = self._read_all(sources, split)
         return self._loader(
             lambda epoch: examples,
             lambda example: self._encode(lambda: (example,), keep=True),
             size=len(examples),
             budget=replace(self.budget, pack_tokens=None),
         )
+
+    def _read_all(self, sources: Sequence[Source], split: str) -> list[Example]:
+        """Read the rows of a held-out split, without those that may be left out."""
+        examples: list[Example] = []
+        for named in named_rows(sources, split):
+            for number in range(len(named)):
+                examples += self._usable(partial(named.read, number)) or ()
+        return examples
 
     def _loader(
         self,
@@ -229,52 +239,25 @@ class ExampleData(LightningDataModule, ABC):
         return row
 
     def _encode(self, read: Callable[[], Row], *, keep: bool) -> Encoded | None:
+        encoded = self._usable(lambda: self._encoded(read()))
+        if encoded is None or keep or self.keep_examples:
+            return encoded
+        return replace(encoded, example=None)
+
+    def _encoded(self, row: Row) -> Encoded:
+        check_texts(row)
+        check_answers(row)
+        example = self.compose(row)
+        check_turns(example)
+        return self.processor.encode_example(example)
+
+    def _usable(self, make: Callable[[], T]) -> T | None:
+        """Return what is made of a row, or None where the row is bad and may be left out."""
         try:
-            row = read()
-            _check_answers(row)
-            example = self.compose(row)
-            _check_turns(example)
-            encoded = self.processor.encode_example(example)
+            return make()
         except ValueError as error:
             self.bad_rows.note(error)
             return None
-        return encoded if keep or self.keep_examples else replace(encoded, example=None)
 
     keep_examples = False
     """Whether training batches carry their Examples; only stages that learn scenes need them."""
-
-
-def _check_answers(row: Row) -> None:
-    """Stop at an answer that is none of its choices, before anything is learnt from it."""
-    for example in row:
-        if example.choices and example.task:
-            get_task(example.task).golds(example)
-
-
-def _check_turns(example: Example) -> None:
-    """Stop at an image or an empty text where a model would learn it."""
-    for number, turn in enumerate(example.turns):
-        place = f"{example.source} row {example.row} ({example.id}): turn {number}"
-        if turn.role != "user" and IMAGE_PLACEHOLDER in turn.text:
-            raise RowError(
-                f"{place}: got {IMAGE_PLACEHOLDER} in what the {turn.role} says, allowed: in what "
-                "the user says",
-                "wrong_placeholders",
-            )
-        if turn.trained and not turn.text.strip():
-            raise RowError(f"{place}: got no text to learn, allowed: any", "empty_answer")
-
-
-def need(example: Example, field: str) -> str:
-    """Return a text of an Example that training needs.
-
-    Raises:
-        ValueError: If it is not there.
-    """
-    value = getattr(example, field)
-    if not value:
-        raise ValueError(
-            f"{example.source} row {example.row} ({example.id}): got no {field}, which this data "
-            "module trains on; allowed: sources that know it"
-        )
-    return value

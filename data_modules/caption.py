@@ -1,6 +1,7 @@
 """Captions: describe the image, without a question."""
 
-from data_modules.base import ExampleData, need
+from data_modules.base import ExampleData
+from data_modules.checks import need
 from mmlite.records import Example
 
 

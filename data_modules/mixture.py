@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_modules.sources.base import Row, Source
+from data_modules.sources.named import named_rows
 from data_modules.sources.shards import ShardedRows
 
 
@@ -57,7 +58,8 @@ class Mixture:
             )
         self.seed = seed
         self.mixed = tuple(mixed)
-        self.rows = [m.source.rows("train") for m in mixed]
+        self.named = named_rows([m.source for m in mixed], "train")
+        self.rows = [named.rows for named in self.named]
         self.chosen = [self._choose(number) for number in range(len(mixed))]
         self.counts = _counts(mixed, [len(chosen) for chosen in self.chosen])
 
@@ -83,7 +85,7 @@ class Mixture:
     def row(self, place: Sequence[int] | np.ndarray) -> Row:
         """Return a row by its place in `order`."""
         source, row = place
-        return self.rows[source][int(row)]
+        return self.named[source].read(int(row))
 
     def _by_shards(self, number: int, rows: ShardedRows, rng: np.random.Generator) -> np.ndarray:
         count, chosen = self.counts[number], self.chosen[number]

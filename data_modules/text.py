@@ -10,6 +10,6 @@ class TextData(ExampleData):
     def ask(self, example: Example) -> tuple[str, str, str]:
         """Refuse: text comes with its turns."""
         raise ValueError(
-            f"{example.source} row {example.row} ({example.id}): got no turns, allowed: sources "
+            f"{example.row_name}: got no turns, allowed: sources "
             "of text, whose rows come with their turns"
         )

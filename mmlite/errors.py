@@ -29,6 +29,8 @@ class RowError(ValueError):
     def __init__(self, message: str, problem: RowProblem = "malformed") -> None:
         super().__init__(message)
         self.problem = problem
+        self.place = ""
+        """What the message names first, the row; empty if whoever reads the row has yet to."""
 
     @classmethod
     def at(cls, place: str, error: ValueError) -> Self:
@@ -38,7 +40,9 @@ class RowError(ValueError):
             place: Names the row, such as its source and number.
             error: What went wrong there; one without a kind is of a malformed row.
         """
-        return cls(f"{place}: {error}", getattr(error, "problem", "malformed"))
+        found = cls(f"{place}: {error}", getattr(error, "problem", "malformed"))
+        found.place = place
+        return found
 
 
 @contextmanager

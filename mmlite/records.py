@@ -123,6 +123,8 @@ class Example:
         row: Row in that source, from 0.
         cluster: Shared by Examples that are not independent of each other, such as those about
             permutations of one picture; empty for one that stands alone.
+        place: File and place in it, as errors name them, such as `train.json row 7`; empty if it
+            was read from no file. It says nothing of the item, and is not kept with it.
     """
 
     id: str
@@ -140,10 +142,16 @@ class Example:
     source: str = ""
     row: int = 0
     cluster: str = ""
+    place: str = field(default="", compare=False)
+
+    @property
+    def row_name(self) -> str:
+        """What errors call it: its file and place in it, else its source and row; and its id."""
+        return f"{self.place or f'{self.source} row {self.row}'} ({self.id})"
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-serialisable mapping."""
-        value = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        value = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.compare}
         value["turns"] = [turn.to_json() for turn in self.turns]
         value["images"] = [image.to_json() for image in self.images]
         value["choices"] = list(self.choices)

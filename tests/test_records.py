@@ -63,8 +63,9 @@ def test_json_round_trip(record):
 
 @REPEATABLE
 @given(examples)
-def test_json_names_every_field(example):
-    assert set(example.to_json()) == {field.name for field in dataclasses.fields(Example)}
+def test_json_names_every_field_but_where_it_was_read(example):
+    names = {field.name for field in dataclasses.fields(Example)}
+    assert set(example.to_json()) == names - {"place"}
 
 
 def test_records_are_frozen():

@@ -95,6 +95,7 @@ class Columns:
         task: str = "",
         images: Sequence[ImageRef] | None = None,
         image_root: Path | None = None,
+        place: str = "",
     ) -> Example:
         """Turn one row into an Example.
 
@@ -107,6 +108,7 @@ class Columns:
             task: Of rows that have none; empty tells it from what a row has.
             images: Its images, where they do not lie in a column.
             image_root: Folder of images that are given by path.
+            place: File and place in it, as errors name them.
 
         Raises:
             RowError: If a value cannot be read.
@@ -140,6 +142,7 @@ class Columns:
             caption=caption,
             source=source,
             row=row,
+            place=place,
         )
 
     def _value(self, record: Mapping[str, Any], field: str) -> Any:

@@ -101,6 +101,7 @@ class HuggingFace(Source):
         table = self._table(split)
 
         def read(row: int) -> Row:
+            place = f"{self.path} {self.splits[split]} row {row}"
             try:
                 # As stored: images stay bytes or paths, and are opened by whoever needs them.
                 record = table[row].to_pylist()[0]
@@ -110,9 +111,10 @@ class HuggingFace(Source):
                     source=self.name,
                     task=self.task,
                     image_root=self.image_root,
+                    place=place,
                 )
             except ValueError as error:
-                raise RowError.at(f"{self.path} {self.splits[split]} row {row}", error) from error
+                raise RowError.at(place, error) from error
             return (example,)
 
         return LazyRows(len(table), read)

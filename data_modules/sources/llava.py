@@ -27,7 +27,7 @@ from mmlite.tasks import get_task
 KNOWN_KEY = "mmlite"
 """Key of a record that holds what is known of its Example besides id, turns and images."""
 
-KNOWN = frozenset(Example.__dataclass_fields__) - {"id", "turns", "images"}
+KNOWN = frozenset(Example.__dataclass_fields__) - {"id", "turns", "images", "place"}
 """What may be known."""
 
 _BLANK = b" \t\r\n\xef\xbb\xbf"
@@ -101,7 +101,7 @@ class LLaVA(Source):
                 number = numbers[row]
                 place = f"{path} line {number + 1}" if is_lines else f"{path} row {number}"
                 try:
-                    return (self._example(record(row), number),)
+                    return (self._example(record(row), number, place),)
                 except ValueError as error:
                     raise RowError.at(place, error) from error
 
@@ -114,7 +114,7 @@ class LLaVA(Source):
         size = path.stat().st_size
         return {"file": str(path), "file_bytes": size, "image_root": str(self.image_root)}
 
-    def _example(self, record: Any, row: int) -> Example:
+    def _example(self, record: Any, row: int, place: str) -> Example:
         if not isinstance(record, Mapping):
             raise ValueError(f"got {type(record).__name__}, allowed: a JSON object")
         images = self._images(record.get("image"))
@@ -132,7 +132,7 @@ class LLaVA(Source):
         name = text_of(record.get("id", f"{self.name}-{row}"), "id")
         base = Example(name, turns, images).to_json()
         try:
-            example = Example.from_json({**base, **known})
+            example = Example.from_json({**base, **known, "place": place})
         except ValueError as error:
             raise RowError.at(KNOWN_KEY, error) from error
         if example.choices and example.task:

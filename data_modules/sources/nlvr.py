@@ -158,6 +158,7 @@ class NLVR(Source):
             scene=scene.to_json(),
             source=self.name,
             row=row,
+            place=f"{self._file(folder)} line {row + 1}",
             cluster=f"{folder}-{_presentation(record)}",
         )
 

@@ -83,6 +83,7 @@ class Parquet(Source):
 
         def read(group: int, row: int) -> Row:
             path, number = groups[group]
+            place = f"{path} row group {number} row {row}"
             try:
                 example = self.columns.example(
                     self._group(path, number)[row],
@@ -90,9 +91,9 @@ class Parquet(Source):
                     source=self.name,
                     task=self.task,
                     image_root=self.image_root,
+                    place=place,
                 )
             except ValueError as error:
-                place = f"{path} row group {number} row {row}"
                 raise RowError.at(place, error) from error
             return (example,)
 

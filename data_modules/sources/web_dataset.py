@@ -23,7 +23,7 @@ from data_modules.sources.shards import ShardedRows
 from data_modules.sources.tar_index import count_samples, read_index
 from data_modules.sources.tar_shards import OpenShard, TarShards
 from mmlite.errors import RowError
-from mmlite.records import Example, ImageRef
+from mmlite.records import ImageRef
 from mmlite.tasks import get_task
 
 IMAGE_KINDS = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "ppm")
@@ -104,12 +104,19 @@ class WebDataset(Source):
 
             def read(shard: int, number: int) -> Row:
                 opened = shards.open(shard)
-                is_remote = shards.is_remote(shard)
+                place = f"{names[shard]} sample {number}"
                 try:
-                    row = starts[shard] + number
-                    return (self._example(opened, number, row, is_remote=is_remote),)
+                    record, images = self._sample(opened, number, is_remote=shards.is_remote(shard))
+                    example = self.columns.example(
+                        record,
+                        row=starts[shard] + number,
+                        source=self.name,
+                        task=self.task,
+                        images=images,
+                        place=place,
+                    )
+                    return (example,)
                 except ValueError as error:
-                    place = f"{names[shard]} sample {number}"
                     raise RowError.at(place, error) from error
 
             self._rows[split] = ShardedRows(sizes, read, shards_at_once=self.shards_at_once)
@@ -119,7 +126,10 @@ class WebDataset(Source):
         """Return the shards."""
         return {"shards": list(self.shards[split].names)}
 
-    def _example(self, shard: OpenShard, number: int, row: int, *, is_remote: bool) -> Example:
+    def _sample(
+        self, shard: OpenShard, number: int, *, is_remote: bool
+    ) -> tuple[dict[str, Any], list[ImageRef]]:
+        """Return what a sample says, by column, and its images."""
         sample = shard.sample(number)
         record: dict[str, Any] = {"id": sample.key}
         if "txt" in sample.spans:
@@ -134,12 +144,8 @@ class WebDataset(Source):
             record |= value
         spans = [s for kind, s in sample.spans.items() if kind.rpartition(".")[2] in IMAGE_KINDS]
         if is_remote:  # the shard is deleted before a worker comes to it
-            images = [ImageRef(data=shard.read(span)) for span in spans]
-        else:
-            images = [ImageRef(path=str(shard.path), span=span) for span in spans]
-        return self.columns.example(
-            record, row=row, source=self.name, task=self.task, images=images
-        )
+            return record, [ImageRef(data=shard.read(span)) for span in spans]
+        return record, [ImageRef(path=str(shard.path), span=span) for span in spans]
 
     def _check(
         self,

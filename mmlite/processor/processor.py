@@ -99,7 +99,7 @@ class Processor:
         Raises:
             ValueError: If placeholders and images differ in number, or the sequence is too long.
         """
-        name = f"{example.source} row {example.row} ({example.id})" if example else "conversation"
+        name = example.row_name if example else "conversation"
         self._check_placeholders(turns, images, name)
         if not answer:  # what a model wrote for another to go on from is no row of data
             self._check_control(turns, name)

@@ -61,4 +61,6 @@ class Task(ABC):
 
 def row_name(example: Example) -> str:
     """Return how errors name the row of a source from which an example comes."""
+    if example.place:
+        return example.row_name
     return f"{example.source or 'unnamed source'}, row {example.row} ({example.id})"

@@ -2,17 +2,22 @@
 
 import json
 import struct
+import tarfile
 import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
+import pyarrow as pa
 import pytest
+from datasets import Dataset
+from pyarrow import parquet
 from tiny import png, tiny_processor, tiny_stage, tiny_trainer
 
 from data_modules import BadRows, Mixed, TextData
+from data_modules.bad_rows import BadRowLog
 from data_modules.batching import BatchBudget
-from data_modules.sources import LLaVA, Source
+from data_modules.sources import HuggingFace, LLaVA, Parquet, Source, WebDataset
 from data_modules.sources.lazy import LazyRows
 from mmlite.errors import RowError, RowProblem
 from mmlite.records import Example, ImageRef, Turn
@@ -156,9 +161,101 @@ def test_the_list_is_in_the_run_and_goes_on_when_resumed(tmp_path: Path):
     assert all("rows row" in row["message"] for row in listed)
     again = module(rows, policy)
     again.load_state_dict(data.state_dict())
-    again.bad_rows.write_to(tmp_path / "again", 1)
-    copy = tmp_path / "again" / "bad_rows.1.jsonl"
+    again.bad_rows.write_to(tmp_path / "again", 0)
+    copy = tmp_path / "again" / "bad_rows.jsonl"
     assert [json.loads(line) for line in copy.read_text().splitlines()] == listed
+
+
+def test_a_process_goes_on_from_its_own_list(tmp_path: Path):
+    policy, path = BadRows(malformed="skip", max_skipped=2), tmp_path / "bad_rows.1.jsonl"
+    log = BadRowLog(policy)
+    log.write_to(tmp_path, 1)
+    log.note(RowError("rows row 3 (\ud800\u2028): bad"))
+    with path.open("a") as file:
+        file.write('{"problem": "malf')  # torn by a kill
+    again = BadRowLog(policy)
+    again.load_state_dict([["malformed", "rows row 1: of the first process"]], rank=1)
+    again.write_to(tmp_path, 1)
+    for message in ("rows row 3 (\ud800\u2028): bad", "rows row 4: bad"):
+        again.note(RowError(message))
+    found = [json.loads(line)["message"] for line in path.read_text().strip().split("\n")]
+    assert found == ["rows row 3 (\ud800\u2028): bad", "rows row 4: bad"]
+    with pytest.raises(ValueError, match="max_skipped allows 2"):
+        again.note(RowError("rows row 5: bad"))
+    fresh = BadRowLog(policy)
+    fresh.write_to(tmp_path, 1)  # another run in the folder
+    assert (len(fresh), path.read_text()) == (0, "")
+
+
+def test_bad_rows_of_two_sources_of_one_name_are_two():
+    unnamed = RowError("got nothing", "too_long")  # by a source that does not say of which row
+    for bad in (BAD["too_long"], unnamed, example("r0", data=png(0)[:150])):
+        train = [Mixed(Rows([bad, GOOD[0]])), Mixed(Rows([bad, GOOD[1]]))]
+        policy = BadRows(too_long="skip", unreadable_image="skip", max_skipped=1)
+        data = TextData(tiny_processor(), train=train, bad_rows=policy)
+        with pytest.raises(
+            ValueError, match=r"data\.train\[\d\] \(rows\) row 0.*max_skipped allows"
+        ):
+            list(data.train_dataloader())
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        example("r7", text="what \ud800 ?"),
+        example("r7", text="what ?", answer="\ud800"),
+        example("\ud800 7", text="what ?"),
+    ],
+    ids=["question", "answer", "id"],
+)
+def test_half_a_character_is_a_malformed_row(bad, tmp_path):
+    data = module([*GOOD, bad], BadRows(malformed="skip"))
+    data.bad_rows.write_to(tmp_path, 0)
+    assert sum(len(batch.input_ids) for batch in data.train_dataloader()) == len(GOOD)
+    (line,) = (tmp_path / "bad_rows.jsonl").read_text().splitlines()
+    assert "rows row 7 (" in line
+    assert "half of a character" in line
+
+
+def test_rows_that_are_only_read_back_follow_the_policy_too():
+    gone = RowError("rows row 9: no such file", "unreadable_image")
+    rows = Rows([gone, BAD["empty_answer"], *GOOD])
+    policy = BadRows(unreadable_image="skip", empty_answer="skip")
+    data = TextData(tiny_processor(), validation=[rows], bad_rows=policy)
+    assert sum(len(batch.input_ids) for batch in data.val_dataloader()) == len(GOOD)
+    assert data.bad_rows.counts == {"unreadable_image": 1, "empty_answer": 1}
+    assert len(data.held_out_examples("validation")) == len(GOOD) + 1
+    data = TextData(tiny_processor(), validation=[rows])
+    with pytest.raises(ValueError, match=r"rows row 9: no such file .*unreadable_image is fail"):
+        data.val_dataloader()
+
+
+@pytest.mark.parametrize("kind", ["llava", "parquet", "shards", "hugging_face"])
+def test_the_file_is_named_also_for_what_is_noticed_late(kind, tmp_path):
+    talk = [{"from": "human", "value": "<image>red"}, {"from": "gpt", "value": "red " * 200}]
+    record = {"conversations": talk}
+    (tmp_path / "a.png").write_bytes(png(0))
+    if kind == "llava":
+        file = tmp_path / "rows.jsonl"
+        file.write_text(json.dumps({**record, "image": "a.png"}))
+        source, place = LLaVA(str(tmp_path), train=str(file)), r"rows\.jsonl line 1 \(llava-0\)"
+    elif kind == "shards":
+        with tarfile.open(tmp_path / "a.tar", "w") as archive:
+            (tmp_path / "a.json").write_text(json.dumps(record))
+            for name in ("a.json", "a.png"):
+                archive.add(tmp_path / name, name)
+        source, place = WebDataset(train=str(tmp_path / "a.tar")), r"a\.tar sample 0 \(a\)"
+    else:
+        table = pa.Table.from_pylist([{**record, "image": png(0)}])
+        file = tmp_path / "rows.parquet"
+        parquet.write_table(table, file)
+        source, place = Parquet(train=str(file)), r"rows\.parquet row group 0 row 0 \(parquet-0\)"
+        if kind == "hugging_face":
+            Dataset.from_parquet(str(file), cache_dir=str(tmp_path)).save_to_disk(tmp_path / "set")
+            source = HuggingFace(str(tmp_path / "set"), train="train")
+            place = r"set train row 0 \(hugging_face-0\)"
+    with pytest.raises(ValueError, match=rf"{place}: got \d+ tokens"):
+        list(TextData(tiny_processor(), train=[Mixed(source)]).train_dataloader())
 
 
 def test_whether_the_number_of_batches_is_known():
