@@ -12,7 +12,7 @@ from lightning import LightningDataModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from data_modules.bad_rows import BadRowLog, BadRows
-from data_modules.batching import BatchBudget, BatchPlan, Places, PlannedLoader
+from data_modules.batching import BatchBudget, BatchPlan, Places, PlannedLoader, none_left
 from data_modules.checks import check_answers, check_texts, check_turns
 from data_modules.kept_rows import KeptRows, rows_kept_for
 from data_modules.ledger import write_ledger
@@ -190,9 +190,12 @@ class ExampleData(LightningDataModule, ABC):
     def _read_all(self, sources: Sequence[Source], split: str) -> list[Example]:
         """Read the rows of a held-out split, without those that may be left out."""
         examples: list[Example] = []
-        for named in named_rows(sources, split):
+        found = named_rows(sources, split)
+        for named in found:
             for number in range(len(named)):
                 examples += self._usable(partial(named.read, number)) or ()
+        if not examples and (size := sum(map(len, found))):
+            raise ValueError(none_left(size))
         return examples
 
     def _loader(

@@ -26,11 +26,13 @@ class Loaded:
         batch: Its rows, without those that could not be loaded.
         after: Where the plan goes on after this batch.
         problems: What was wrong with the rows that are missing.
+        has_rows: Whether a row is left that counts.
     """
 
     batch: Batch
     after: Position
     problems: tuple[RowError, ...] = ()
+    has_rows: bool = True
 
     def pin_memory(self) -> "Loaded":
         """Pin the batch; the DataLoader calls this where it was told to."""
@@ -45,7 +47,7 @@ class PlannedLoader:
 
     A row whose images cannot be loaded is told to `refuse`, which raises or lets it be left out.
     Every process then still has as many batches as the others: one whose rows are all left out
-    holds a row that counts for nothing.
+    holds a row that counts for nothing. A whole epoch of such rows, or of none, raises.
 
     Args:
         plan: Yields encoded sequences.
@@ -95,13 +97,18 @@ class PlannedLoader:
             num_workers=self.num_workers,
             pin_memory=self.pin_memory,
         )
+        has_rows = False
         for loaded in loader:
             for problem in loaded.problems:
                 self.refuse(problem)
+            # Of several processes, another may have got the rows that could be loaded.
+            has_rows = has_rows or loaded.has_rows or self.plan.processes > 1
             self._before, self._after = self._after, loaded.after
             self._is_in_flight = True
             yield loaded.batch
         self._is_in_flight = False
+        if self.plan.may_drop and self.plan.size and at == Position(at.epoch) and not has_rows:
+            raise ValueError(none_left(self.plan.size))
 
     def state_dict(self) -> dict[str, Any]:
         """Return which batch is trained on next.
@@ -130,6 +137,14 @@ class PlannedLoader:
         self._is_in_flight = False
 
 
+def none_left(size: int) -> str:
+    """Return what to say where so many rows were read and each was left out."""
+    return (
+        f"data: got {size} rows, all of which were left out as bad ones, allowed: at least one to "
+        "learn from; what was wrong with them stands above, and in the run's bad_rows.jsonl"
+    )
+
+
 class _Load:
     """Collates a planned batch; a class, so that worker processes get it whole."""
 
@@ -152,8 +167,8 @@ class _Load:
             ends = accumulate(sizes, initial=0)
             kept = (sum(good[start:end]) for start, end in pairwise(ends))
             sizes = tuple(size for size in kept if size) or (1,)
-        rows = rows or [_uncounted(planned.rows[0])]
-        return Loaded(self._batch(rows, sizes), planned.after, tuple(problems))
+        batch = self._batch(rows or [_uncounted(planned.rows[0])], sizes)
+        return Loaded(batch, planned.after, tuple(problems), has_rows=bool(rows))
 
     def _batch(self, rows: Sequence[Encoded], sizes: Sequence[int] | None) -> Batch:
         batch = self.collate(rows)

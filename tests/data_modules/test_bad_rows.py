@@ -135,12 +135,27 @@ def test_the_cap_stops_a_run_and_counts_each_row_once():
 def test_a_batch_of_lost_images_alone_is_still_a_batch(packed):
     rows = [example(f"r{n}", data=png(n)[:150]) for n in range(3)]
     data = module(rows, BadRows(unreadable_image="skip"), batch_size=3, **packed)
-    (batch,) = data.train_dataloader()
+    batch = next(iter(data.train_dataloader()))
     assert (batch.num_supervised, len(batch.tile_order)) == (0, 0)
     stage = tiny_stage(processor=data.processor)
     stage.configure_model()
     total, count = stage.loss(batch)
     assert (total.item(), count) == (0, 0)
+
+
+@pytest.mark.parametrize("kind", ["too_long", "unreadable_image", "malformed"])
+def test_a_pass_without_one_good_row_stops_a_run(kind):
+    policy = replace(BadRows(), **{kind: "skip"})
+    data = module([BAD[kind]] * 2, policy)
+    loader = data.train_dataloader()
+    with pytest.raises(ValueError, match="got 2 rows, all of which were left out as bad ones"):
+        list(loader)
+    loader.load_state_dict({"epoch": 1, "start": 1})
+    list(loader)  # who begins in the midst of an epoch knows nothing of its beginning
+    unread = RowError("rows row 0: broken JSON", kind)
+    data = TextData(tiny_processor(), validation=[Rows([unread])], bad_rows=policy)
+    with pytest.raises(ValueError, match="got 1 rows, all of which were left out as bad ones"):
+        data.val_dataloader()
 
 
 def test_lost_images_leave_their_neighbors_in_a_packed_row():
