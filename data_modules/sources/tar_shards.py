@@ -50,7 +50,8 @@ def scan(file: BinaryIO, name: str) -> list[Sample]:
         name: What it is called in messages.
 
     Raises:
-        ValueError: If it is no such archive, or is cut off.
+        ValueError: If it is no such archive, is cut off, or has two files of a sample that are
+            called alike, of which one would be lost.
     """
     samples: list[Sample] = []
     try:
@@ -66,6 +67,11 @@ def scan(file: BinaryIO, name: str) -> list[Sample]:
                 key = f"{folder}/{stem}" if folder else stem
                 if not samples or samples[-1].key != key:
                     samples.append(Sample(key))
+                if kind.lower() in samples[-1].spans:
+                    raise ValueError(
+                        f"{name}: got {member.name} twice in one sample, allowed: a name once; "
+                        "name the files of each sample apart"
+                    )
                 samples[-1].spans[kind.lower()] = (member.offset_data, member.size)
             # An archive ends in empty blocks; where they are missing, so may be other samples.
             file.seek(archive.offset)

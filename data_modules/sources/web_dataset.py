@@ -19,8 +19,8 @@ from typing import Any
 from data_modules.sources.base import Row, Source, unknown_split
 from data_modules.sources.columns import Columns
 from data_modules.sources.files import expand, parse_json
+from data_modules.sources.shard_index import count_samples, read_index
 from data_modules.sources.shards import ShardedRows
-from data_modules.sources.tar_index import count_samples, read_index
 from data_modules.sources.tar_shards import OpenShard, TarShards
 from mmlite.errors import RowError
 from mmlite.records import ImageRef

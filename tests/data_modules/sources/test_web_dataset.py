@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from tiny import png, tiny_processor
 
+import data_modules
 from data_modules import BadRows, CaptionData, Mixed, TextData
 from data_modules.mixture import Mixture
 from data_modules.sources import WebDataset
 from data_modules.sources.files import expand
-from data_modules.sources.tar_index import main, read_index
+from data_modules.sources.shard_index import read_index
+from data_modules.sources.tar_index import main
 from mmlite.images import open_image
 from mmlite.records import ImageRef
 
@@ -167,6 +169,19 @@ def test_broken_shards_are_refused(tmp_path):
         path.write_bytes(broken)
         with pytest.raises(ValueError, match=r"train-001\.tar: cannot be read .*uncompressed tar"):
             WebDataset(train=names).rows("train")
+
+
+@pytest.mark.parametrize("name", ["1.json", "1.JSON"])
+def test_two_files_of_one_name_in_a_sample_are_refused(tmp_path, name):
+    write_tar(tmp_path / "a.tar", [("1.json", talk(1)), (name, talk(2)), ("2.json", talk(3))])
+    with pytest.raises(ValueError, match=rf"a\.tar: got {name} twice in one sample, allowed: a na"):
+        WebDataset(train=str(tmp_path / "a.tar")).rows("train")
+
+
+def test_no_module_loads_the_command_that_writes_an_index():
+    """Python would warn of it, each time the command is given."""
+    sources = Path(data_modules.__file__).parent.rglob("*.py")
+    assert not [path for path in sources if "tar_index import" in path.read_text()]
 
 
 def test_an_index_that_is_out_of_date_is_noticed(tmp_path):
