@@ -33,8 +33,8 @@ def text_of(value: Any, place: str) -> str:
     if is_text or (isinstance(value, float | Decimal) and math.isfinite(value)):
         return str(value)
     raise RowError(
-        f"{place}: got {shown(value)}, allowed: a text or a number; change the column, or name "
-        "another under columns"
+        f"{place}: got {shown(value)}, allowed: a text or a number; correct the row, or read "
+        "another column"
     )
 
 
