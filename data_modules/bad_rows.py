@@ -98,7 +98,7 @@ class BadRowLog:
         if lines or self.path.exists():
             folder.mkdir(parents=True, exist_ok=True)
             part = self.path.with_name(f".{self.path.name}.part")
-            part.write_text(lines, encoding="utf-8", errors="backslashreplace")
+            part.write_text(lines, encoding="utf-8")
             os.replace(part, self.path)
 
     def note(self, error: ValueError) -> None:
@@ -110,7 +110,9 @@ class BadRowLog:
         Raises:
             ValueError: If rows of this kind stop the run, or too many were left out.
         """
-        message, problem = str(error), getattr(error, "problem", "malformed")
+        # Half a character, as in the name of a file, is escaped: no list or log can hold it.
+        message = str(error).encode("utf-8", "backslashreplace").decode("utf-8")
+        problem = getattr(error, "problem", "malformed")
         if getattr(self.policy, problem) == "fail":
             raise ValueError(
                 f"{message} (data.bad_rows.{problem} is fail; repair the row, or set it to skip)"
@@ -127,7 +129,7 @@ class BadRowLog:
         _log.warning("Left out bad row %d (%s): %s", len(self), problem, message)
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+            with self.path.open("a", encoding="utf-8") as file:
                 file.write(_line(problem, message))
 
     def state_dict(self) -> list[list[str]]:
@@ -156,6 +158,5 @@ def _listed(path: Path) -> dict[str, str]:
 
 
 def _line(problem: str, message: str) -> str:
-    # Half a character in the name of a file is escaped by the file, in JSON's own way.
     row: dict[str, Any] = {"problem": problem, "message": message}
     return json.dumps(row, ensure_ascii=False) + "\n"

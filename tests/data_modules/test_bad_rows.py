@@ -194,7 +194,7 @@ def test_a_process_goes_on_from_its_own_list(tmp_path: Path):
     for message in ("rows row 3 (\ud800\u2028): bad", "rows row 4: bad"):
         again.note(RowError(message))
     found = [json.loads(line)["message"] for line in path.read_text().strip().split("\n")]
-    assert found == ["rows row 3 (\ud800\u2028): bad", "rows row 4: bad"]
+    assert found == ["rows row 3 (\\ud800\u2028): bad", "rows row 4: bad"]
     with pytest.raises(ValueError, match="max_skipped allows 2"):
         again.note(RowError("rows row 5: bad"))
     fresh = BadRowLog(policy)
