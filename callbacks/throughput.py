@@ -72,7 +72,7 @@ class Throughput(Callback):
         waited = 0.0 if self._end is None else self._start - self._end
         step = Seen(
             steps=trainer.global_step - self._last_step,
-            images=len(batch.tile_order) / pl_module.processor.image.num_tiles,
+            images=pl_module.processor.num_images(batch),
             rows=len(batch.input_ids),
             sequences=batch.num_sequences,
             supervised_tokens=batch.num_supervised,

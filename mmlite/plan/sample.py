@@ -170,7 +170,6 @@ def _summary(
 def count(batch: Batch, processor: Processor) -> dict[str, float]:
     """Count what costs in a batch."""
     rows, length = batch.input_ids.shape
-    tiles = len(batch.tile_order)
     return {
         "rows": rows,
         "examples": _num_examples(batch),
@@ -178,8 +177,8 @@ def count(batch: Batch, processor: Processor) -> dict[str, float]:
         "padded_tokens": rows * length,
         "squared": rows * length**2,
         "supervised_tokens": batch.num_supervised,
-        "images": tiles / processor.image.num_tiles,
-        "tiles": tiles,
+        "images": processor.num_images(batch),
+        "tiles": len(batch.tile_order),
     }
 
 

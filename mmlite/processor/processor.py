@@ -162,6 +162,12 @@ class Processor:
             image_token_id=self.image_token_id,
         )
 
+    def num_images(self, batch: Batch) -> int:
+        """Return how many images a batch of its own shows, whatever their tiles."""
+        if self.image.has_layouts:
+            return len(batch.layouts)
+        return len(batch.tile_order) // self.image.num_tiles
+
     def decode(self, token_ids: Sequence[int]) -> str:
         """Turn generated token ids into text, without special tokens."""
         text = self.tokenizer.decode(list(token_ids), skip_special_tokens=True)

@@ -4,7 +4,9 @@ import json
 import time
 
 import pytest
+from lightning import Trainer
 from lightning.pytorch.callbacks import Callback
+from tiny import tiny_anyres, tiny_examples, tiny_stage
 from tiny_runs import KeepFirst, events, fit, tiny_run
 
 from callbacks import Throughput
@@ -94,6 +96,14 @@ def test_a_resumed_run_goes_on_counting(tmp_path):
     whole, resumed = written(tmp_path / "whole"), written(tmp_path / "resumed")
     for name in ("steps", "images", "sequences", "supervised_tokens", "all_tokens"):
         assert resumed[name] == whole[name] > 0
+
+
+def test_an_image_of_several_tiles_is_one_image():
+    processor = tiny_anyres()
+    batch = processor.collate([processor.encode_example(example) for example in tiny_examples(5)])
+    throughput, trainer = Throughput(), Trainer(logger=False, enable_checkpointing=False)
+    throughput.on_train_batch_end(trainer, tiny_stage(processor=processor), None, batch, 0)
+    assert throughput.total.images == 4 < len(batch.tile_order)
 
 
 def test_rates():

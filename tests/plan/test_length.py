@@ -1,7 +1,7 @@
 """How long a run is, and what is assumed of data that cannot be read."""
 
 import pytest
-from tiny import TinyData
+from tiny import TinyData, tiny_anyres
 
 from mmlite.plan import Assumption, Run, assumed_sample, length_of, read_sample
 
@@ -42,6 +42,15 @@ def test_a_sample_has_the_counts_of_its_batches(processor):
     sizes = [b.input_ids.numel() for b in batches]
     assert sample.mean["padded_tokens"] == sum(sizes) / 2
     assert sample.largest.input_ids.numel() == max(sizes)
+
+
+def test_images_of_several_tiles_are_counted_as_images():
+    processor = tiny_anyres()
+    sample = read_sample(TinyData(processor, number=8, batch_size=8), processor, num_batches=1)
+    assert sample.mean["images"] == 6 < sample.mean["tiles"]
+    assumption = Assumption(text_tokens=20, supervised_tokens=10, images=1, image_px=32)
+    assumed = assumed_sample(processor, assumption, {"batch_size": 3}, reason="")
+    assert (assumed.mean["images"], assumed.mean["tiles"]) == (3, 15)
 
 
 def test_an_assumed_batch_is_as_large_as_the_budget_allows(processor):

@@ -47,10 +47,17 @@ def test_batches_hold_the_tiles_of_every_image_in_order():
     rows = [encoded(processor, (16, 32)), encoded(processor), encoded(processor, (16, 16), (9, 40))]
     batch = processor.collate(rows)
     assert [layout.num_tiles for layout in batch.layouts] == [3, 1, 1]
+    assert processor.num_images(batch) == 3
     assert batch.pixels.shape == (5, 3, 16, 16)
     assert batch.tile_order.tolist() == [0, 1, 2, 3, 4]
     alone = processor.collate(rows[2:])
     torch.testing.assert_close(batch.pixels[3:], alone.pixels)
+
+
+def test_images_are_counted_whatever_their_tiles():
+    processor = tiny_processor(tiles=2)
+    batch = processor.collate([encoded(processor, (16, 16), (9, 40)), encoded(processor)])
+    assert (len(batch.tile_order), processor.num_images(batch)) == (4, 2)
 
 
 def test_an_image_beside_others_has_features_of_its_own():
