@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_unflatten
-from torch.utils.flop_counter import flop_registry, sdpa_backward_flop, sdpa_flop
+from torch.utils.flop_counter import flop_registry, sdpa_flop, sdpa_flop_count, shape_wrapper
 
 from mmlite.plan.ledger import Ledger
 
@@ -22,11 +22,24 @@ aten = torch.ops.aten
 INDEXING = {aten.index.Tensor, aten.index_put.default, aten.index_put_.default}
 """Operations whose result's shape depends on how many entries of a mask are true."""
 
+
+@shape_wrapper
+def attention_backward(
+    gradient: Any, query: Sequence[int], key: Sequence[int], value: Sequence[int], *_: Any, **__: Any
+) -> int:
+    """Count attention's backward pass as twice the forward one, as of any product of matrices.
+
+    PyTorch's own formula also counts the scores that kernels compute again, which utilisation does
+    not mean.
+    """
+    return 2 * sdpa_flop_count(query, key, value)
+
+
 CPU_ATTENTION = {
     aten._scaled_dot_product_flash_attention_for_cpu: sdpa_flop,
-    aten._scaled_dot_product_flash_attention_for_cpu_backward: sdpa_backward_flop,
+    aten._scaled_dot_product_flash_attention_for_cpu_backward: attention_backward,
 }
-"""Formulas of the CPU's attention, which PyTorch counts from 2.15 on."""
+"""Formulas of the CPU's attention, which is what a plan runs."""
 
 ATTENTION = ("scaled_dot_product", "bmm")
 """In the names of operations whose cost grows with the square of a sequence's length."""
