@@ -78,10 +78,11 @@ No weights are loaded or downloaded and nothing is written; the model is run by 
   --sample-batches N         batches of the run's data to look at (default: 8)
   --json                     write JSON instead of tables
 
-where the data cannot be read, these are assumed of each example:
+where the data cannot be read, these are assumed of each example; beside its texts, a row holds what
+the chat template writes around them and the tokens of its images:
   --assumed.examples N       examples of an epoch (default: unknown)
-  --assumed.text_tokens N    tokens of its texts (default: 256)
-  --assumed.supervised_tokens N   tokens of its answer (default: 128)
+  --assumed.text_tokens N    tokens of its texts, its answer's included (default: 256)
+  --assumed.supervised_tokens N   tokens of its answer and of what ends it (default: 128)
   --assumed.images N         its images (default: 1)
   --assumed.image_px N       their width and height (default: 384)
 

@@ -9,9 +9,9 @@ from typing import Any
 from lightning import LightningDataModule
 from PIL import Image
 
-from mmlite.batch import Batch
+from mmlite.batch import IGNORE_INDEX, Batch
 from mmlite.packing import pack, pad_to, padded_length
-from mmlite.processor import Processor
+from mmlite.processor import Encoded, Processor
 from mmlite.records import IMAGE_PLACEHOLDER, ImageRef, Turn
 
 COUNTED = (
@@ -30,10 +30,13 @@ COUNTED = (
 class Assumption:
     """One example as it is assumed to be where no data can be read.
 
+    Its row has its text tokens, those that the chat template writes around its turns, and those of
+    its images. A template that leaves a user's words out leaves supervised tokens and images.
+
     Attributes:
         examples: Examples of an epoch; null: unknown.
-        text_tokens: Tokens of its texts, its answer included and its images not.
-        supervised_tokens: Tokens of its answer.
+        text_tokens: Tokens of its texts, its answer included; its images and template are not.
+        supervised_tokens: Tokens of its answer, with what ends it.
         images: Images of it.
         image_px: Width and height of an image, in pixels.
     """
@@ -120,12 +123,7 @@ def assumed_sample(
     picture = io.BytesIO()
     Image.new("RGB", (assumption.image_px, assumption.image_px)).save(picture, format="PNG")
     images = (ImageRef(data=picture.getvalue()),) * assumption.images
-    asked = assumption.text_tokens - assumption.supervised_tokens
-    turns = (
-        Turn("user", IMAGE_PLACEHOLDER * len(images) + _text(processor, asked)),
-        Turn("assistant", _text(processor, assumption.supervised_tokens), trained=True),
-    )
-    row = processor.encode(turns, images)
+    row = _row(processor, assumption, images)
     rows, multiple = int(budget.get("batch_size") or 1), int(budget.get("pad_multiple") or 1)
     if limit := budget.get("max_batch_tokens"):
         rows = max(1, min(rows, int(limit) // padded_length(len(row.input_ids), multiple)))
@@ -146,11 +144,35 @@ def assumed_sample(
     )
 
 
-def _text(processor: Processor, num_tokens: int) -> str:
-    """Return text of about so many tokens."""
-    words = " ".join(["a"] * num_tokens)
-    made = len(processor.encode([Turn("user", words)]).input_ids)
-    return " ".join(["a"] * max(1, round(num_tokens * num_tokens / made)))
+def _row(processor: Processor, assumption: Assumption, images: Sequence[ImageRef]) -> Encoded:
+    """Return an example with the tokens that are assumed, as far as its template takes them.
+
+    How many tokens a word has, and how many end an answer, is asked of rows of few words.
+    """
+
+    def row(asked: int, answered: int) -> Encoded:
+        user = IMAGE_PLACEHOLDER * len(images) + _words(asked)
+        turns = (Turn("user", user), Turn("assistant", _words(answered), trained=True))
+        return processor.encode(turns, images)
+
+    one, two = row(1, 1), row(2, 2)
+    supervised = _num_supervised(one)
+    in_answer = max(1, _num_supervised(two) - supervised)
+    # A template without a user's words has none, however many there are.
+    in_question = max(1, len(two.input_ids) - len(one.input_ids) - in_answer)
+    return row(
+        (assumption.text_tokens - assumption.supervised_tokens) // in_question,
+        1 + (assumption.supervised_tokens - supervised) // in_answer,
+    )
+
+
+def _words(number: int) -> str:
+    return " ".join(["a"] * number)
+
+
+def _num_supervised(row: Encoded) -> int:
+    """Return how many tokens are learnt; nothing stands before a row's first."""
+    return sum(label != IGNORE_INDEX for label in row.labels[1:])
 
 
 def _summary(

@@ -1,9 +1,12 @@
 """How long a run is, and what is assumed of data that cannot be read."""
 
 import pytest
-from tiny import TinyData, tiny_anyres
+from tiny import TinyData, tiny_anyres, tiny_tokenizer
 
+from mmlite.chat import plain
+from mmlite.images import ImageTransform
 from mmlite.plan import Assumption, Run, assumed_sample, length_of, read_sample
+from mmlite.processor import Processor
 
 
 def test_steps_or_epochs_whichever_end_first(processor):
@@ -59,14 +62,32 @@ def test_an_assumed_batch_is_as_large_as_the_budget_allows(processor):
     assert (sample.origin, sample.note) == ("assumed", "6 equal examples a batch (no file)")
     assert sample.mean["rows"] == 6
     assert sample.mean["images"] == 6
-    assert sample.mean["supervised_tokens"] == pytest.approx(60, abs=12)  # and the turn's end
+    assert sample.mean["supervised_tokens"] == 60
     assert sample.batches_per_epoch == 20
     length = sample.largest.input_ids.shape[1]
-    assert length == pytest.approx(20 + 4, abs=6)  # its image has four tokens
+    assert length == 20 + 4 + 2  # its image has four tokens, its turns begin with one each
     few = assumed_sample(
         processor, assumption, {"batch_size": 6, "max_batch_tokens": 2 * length}, reason=""
     )
     assert few.mean["rows"] == 2
+
+
+@pytest.mark.parametrize(("text", "supervised"), [(2, 1), (64, 32), (90, 3)])
+@pytest.mark.parametrize("images", [0, 1])
+def test_assumed_tokens_are_kept(processor, text, supervised, images):
+    assumption = Assumption(text_tokens=text, supervised_tokens=supervised, images=images)
+    mean = assumed_sample(processor, assumption, {}, reason="").mean
+    assert mean["supervised_tokens"] == supervised
+    assert mean["tokens"] == text + 2 + 4 * images
+
+
+@pytest.mark.parametrize("images", [0, 1])
+def test_a_template_without_a_users_words_is_assumed_without_them(images):
+    processor = Processor(tiny_tokenizer(), chat=plain(), image=ImageTransform(16))
+    assumption = Assumption(text_tokens=20, supervised_tokens=10, images=images)
+    mean = assumed_sample(processor, assumption, {"batch_size": 2}, reason="").mean
+    assert mean["supervised_tokens"] == 2 * 10
+    assert mean["tokens"] == 2 * (10 + 9 if images else 11)  # alone, its first is not learnt
 
 
 def test_an_assumed_packed_batch_holds_what_fits_into_its_rows(processor):
