@@ -21,6 +21,7 @@ from mmlite.plan import (
     build_weightless,
     devices_of,
     estimate,
+    is_flex,
     length_of,
     read_sample,
     tables,
@@ -144,6 +145,11 @@ def plan(arguments: Sequence[str]) -> Estimate:
     )
     simulation, precision = Simulation(), _precision(settings.get("precision"))
     build_weightless(stage, simulation, precision=precision)
+    if settings.get("accelerator") == "cpu" and is_flex(stage.parts.get("language")):
+        raise ArgumentProblem(
+            "language.attention: got flex_attention with trainer.accelerator cpu, where it makes "
+            "no gradients, allowed: sdpa or eager; or trainer.accelerator gpu"
+        )
     sample = _sample(cli)
     run = length_of(settings, sample, processes=devices.number)
     trace = trace_step(

@@ -6,6 +6,7 @@ from mmlite.plan.estimate import Estimate as Estimate
 from mmlite.plan.estimate import Run as Run
 from mmlite.plan.estimate import estimate as estimate
 from mmlite.plan.estimate import length_of as length_of
+from mmlite.plan.flex import is_flex as is_flex
 from mmlite.plan.sample import Assumption as Assumption
 from mmlite.plan.sample import Sample as Sample
 from mmlite.plan.sample import assumed_sample as assumed_sample

@@ -7,6 +7,7 @@ from typing import Any
 
 from mmlite.plan.advice import switch_for
 from mmlite.plan.devices import Devices
+from mmlite.plan.flex import is_flex
 from mmlite.plan.packed import Packing, packing_of
 from mmlite.plan.sample import Sample, count
 from mmlite.plan.trace import Trace
@@ -103,8 +104,10 @@ def estimate(stage: Stage, trace: Trace, sample: Sample, run: Run, devices: Devi
     largest = count(sample.largest, stage.processor)
     flops = {}
     for place, number in trace.flops.items():
-        quantity = QUANTITIES[place]
-        share = sample.mean[quantity] / largest[quantity] if largest[quantity] else 1.0
+        counted = quantity = QUANTITIES[place]
+        if place == "attention" and is_flex(stage.parts["language"]):
+            quantity = "pairs"  # its kernels leave other examples of a row out
+        share = sample.mean[quantity] / largest[counted] if largest[counted] else 1.0
         flops[place] = number * share * batches
     if trace.stepped:
         flops["optimizer"] = float(trace.stepped * run.steps * devices.number)

@@ -9,7 +9,7 @@ from typing import Any
 from lightning import LightningDataModule
 from PIL import Image
 
-from mmlite.batch import IGNORE_INDEX, Batch
+from mmlite.batch import IGNORE_INDEX, Batch, places_of
 from mmlite.packing import pack, pad_to, padded_length
 from mmlite.processor import Encoded, Processor
 from mmlite.records import IMAGE_PLACEHOLDER, ImageRef, Turn
@@ -20,6 +20,7 @@ COUNTED = (
     "tokens",
     "padded_tokens",
     "squared",
+    "pairs",
     "supervised_tokens",
     "images",
     "tiles",
@@ -73,7 +74,8 @@ class Sample:
         num_batches: Batches looked at.
         mean: Of each count over the batches: `rows`, `examples` (more than rows where they are
             packed), `tokens`, `padded_tokens`, `squared` (the sum over rows of the padded length
-            squared), `supervised_tokens`, `images`, `tiles`.
+            squared), `pairs` (the same over examples, and over what fills packed rows up),
+            `supervised_tokens`, `images`, `tiles`.
         largest: The batch with the most padded tokens.
         batches_per_epoch: For one process that has all the data; None where that is unknown.
     """
@@ -198,6 +200,7 @@ def count(batch: Batch, processor: Processor) -> dict[str, float]:
         "tokens": batch.num_tokens,
         "padded_tokens": rows * length,
         "squared": rows * length**2,
+        "pairs": _num_pairs(batch),
         "supervised_tokens": batch.num_supervised,
         "images": processor.num_images(batch),
         "tiles": len(batch.tile_order),
@@ -209,3 +212,13 @@ def _num_examples(batch: Batch) -> int:
     if batch.position_ids is None:
         return len(batch.input_ids)
     return int(((batch.position_ids == 0) & batch.attention_mask).sum())
+
+
+def _num_pairs(batch: Batch) -> int:
+    """Return how many pairs of tokens share an example; what fills a packed row up is one too."""
+    rows, length = batch.input_ids.shape
+    if batch.position_ids is None:
+        return rows * length**2
+    starts = places_of(batch.position_ids == 0)
+    sizes = starts.diff(append=starts.new_tensor([rows * length]))
+    return int((sizes**2).sum())

@@ -25,7 +25,12 @@ INDEXING = {aten.index.Tensor, aten.index_put.default, aten.index_put_.default}
 
 @shape_wrapper
 def attention_backward(
-    gradient: Any, query: Sequence[int], key: Sequence[int], value: Sequence[int], *_: Any, **__: Any
+    gradient: Any,
+    query: Sequence[int],
+    key: Sequence[int],
+    value: Sequence[int],
+    *_: Any,
+    **__: Any,
 ) -> int:
     """Count attention's backward pass as twice the forward one, as of any product of matrices.
 
@@ -110,10 +115,9 @@ class Simulation(TorchDispatchMode):
             args = (args[0], _as_numbers(args[1]), *args[2:])
         flat, spec = tree_flatten((args, kwargs))
         tensors = [value for value in flat if isinstance(value, Tensor)]
-        if not any(isinstance(value, FakeTensor) for value in tensors):
-            dtype = kwargs.get("dtype")
-            if tensors or (dtype is not None and not dtype.is_floating_point):
-                return func(*args, **kwargs)
+        has_shapes_alone = any(isinstance(value, FakeTensor) for value in tensors)
+        if not has_shapes_alone and (tensors or _makes_whole_numbers(func, args, kwargs)):
+            return func(*args, **kwargs)
         args, kwargs = tree_unflatten([self._faked(value) for value in flat], spec)
         with self.fake:
             out = func(*args, **kwargs)
@@ -154,6 +158,15 @@ class Simulation(TorchDispatchMode):
             if func is aten._to_copy.default:  # autocast's copies
                 return "weights"
         return TERM_OF_PLACE.get(self.place, "activations")
+
+
+def _makes_whole_numbers(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
+    """Return whether what an operation makes of numbers alone holds no fractions."""
+    dtype = kwargs.get("dtype")
+    if dtype is not None:
+        return not dtype.is_floating_point
+    # Positions; transformers makes a mask where it cannot see that no example begins among them.
+    return func._overloadpacket is aten.arange and all(isinstance(arg, int) for arg in args)
 
 
 def _as_numbers(indices: Sequence[Any]) -> list[Any]:

@@ -14,6 +14,7 @@ from mmlite.batch import Batch
 from mmlite.models import LanguageModel
 from mmlite.optim import build_optimizer, parameter_groups
 from mmlite.parallel import deep_blocks
+from mmlite.plan.flex import flex_by_shape
 from mmlite.plan.ledger import Peak
 from mmlite.plan.simulation import Simulation
 from mmlite.stages import Stage
@@ -111,7 +112,8 @@ def trace_step(
     simulation.ledger.hold(fake.pixels, "images")
     simulation.ledger.hold(fake.features, "images")
     autocast = _autocast(precision)
-    with _places_told(stage, simulation), simulation:
+    flex = flex_by_shape(stage.parts.get("language"))
+    with flex, _places_told(stage, simulation), simulation:
         groups = parameter_groups(stage.parts, stage.trainable)
         optimizer = build_optimizer(stage.optimizer, groups, stage.lr_scale)
         gradients = _step(stage, simulation, optimizer, fake, autocast, batches=1)

@@ -96,6 +96,11 @@ def test_a_wrong_key_is_told_as_by_fit(refused):
     assert refused([*PLAN, *wrong]) == refused([*RUN, *wrong])
 
 
+def test_flex_attention_is_for_a_gpu_as_in_fit(refused):
+    flex = ["--model.init_args.language.init_args.attention", "flex_attention"]
+    assert "got flex_attention with trainer.accelerator cpu" in refused([*PLAN, *flex])
+
+
 @pytest.mark.parametrize(
     ("option", "value", "told"),
     [
