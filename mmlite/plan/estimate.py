@@ -126,7 +126,7 @@ def estimate(stage: Stage, trace: Trace, sample: Sample, run: Run, devices: Devi
         memory=memory,
         most=_packed(devices.held(trace, trace.peak.alone), packing),
         dominating=dominating,
-        switch=switch_for(dominating, stage, devices),
+        switch=switch_for(dominating, stage, devices, sample.largest),
         totals={
             "examples": sample.mean["examples"] * batches,
             "tokens": sample.mean["tokens"] * batches,

@@ -18,6 +18,7 @@ from mmlite.plan.flex import flex_by_shape
 from mmlite.plan.ledger import Peak
 from mmlite.plan.simulation import Simulation
 from mmlite.stages import Stage
+from mmlite.stages.report import part_rows
 
 PLACES = ("vision", "projector", "language")
 """Parts that are counted apart; any other is a head."""
@@ -87,6 +88,7 @@ def build_weightless(stage: Stage, simulation: Simulation, *, precision: str) ->
     width, _, kind = precision.partition("-")
     if kind == "true":
         stage.built.to(TYPES[width])
+        stage.part_rows = part_rows(stage.parts, stage.trainable)
     simulation.adopt(stage.built)
 
 

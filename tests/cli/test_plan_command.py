@@ -40,7 +40,7 @@ def test_every_run_is_planned(path, capsys, monkeypatch, request):
 def test_tables_name_what_needs_most_and_its_switch(capsys):
     assert main([*PLAN, "--device-flops", "1e11", "--device-memory", "1"]) == 0
     told = " ".join(capsys.readouterr().out.split())
-    switch = "model.init_args.gradient_checkpointing: [language]; or a smaller data.init_args.bud"
+    switch = "model.init_args.gradient_checkpointing: [language]; or a data.init_args.budget.bat"
     assert f"Most memory: activations. It is lowered by {switch}" in told
     assert "at 40% of 100 GFLOP/s on 1" in told
     assert "fits" in told
