@@ -86,7 +86,7 @@ def build_weightless(stage: Stage, simulation: Simulation, *, precision: str) ->
     with torch.device("meta"):
         stage.configure_model()
     width, _, kind = precision.partition("-")
-    if kind == "true":
+    if kind == "true" and width != "32":  # which leaves weights as they were read
         stage.built.to(TYPES[width])
         stage.part_rows = part_rows(stage.parts, stage.trainable)
     simulation.adopt(stage.built)

@@ -7,6 +7,7 @@ import yaml
 from cli.commands import BASE, EXPERIMENTS, LANGUAGE, ROOT, RUN
 
 from mmlite.cli.main import main
+from mmlite.cli.plans import plan
 
 PLAN = ["plan", *RUN[1:]]
 RUNS = [
@@ -23,6 +24,12 @@ def planned(arguments, capsys) -> dict:
     return json.loads(capsys.readouterr().out)
 
 
+@pytest.fixture(scope="module")
+def plain() -> dict:
+    """What is told of the run by itself, planned once."""
+    return json.loads(json.dumps(plan(PLAN[1:]).to_json()))
+
+
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: path.relative_to(EXPERIMENTS).as_posix())
 def test_every_run_is_planned(path, capsys, monkeypatch, request):
     if path.parent.name == "nlvr":
@@ -37,8 +44,10 @@ def test_every_run_is_planned(path, capsys, monkeypatch, request):
     assert sum(row["trainable"] for row in found["parts"]) > 0
 
 
-def test_tables_name_what_needs_most_and_its_switch(capsys):
-    assert main([*PLAN, "--device-flops", "1e11", "--device-memory", "1"]) == 0
+def test_tables_name_what_needs_most_and_its_switch(capsys, tmp_path):
+    devices = ["--device-flops", "1e11", "--device-memory", "1"]
+    assert main([*PLAN, *devices, "--run", str(tmp_path / "run")]) == 0
+    assert list(tmp_path.iterdir()) == [], "nothing is written"
     told = " ".join(capsys.readouterr().out.split())
     switch = "model.init_args.gradient_checkpointing: [language]; or a data.init_args.budget.bat"
     assert f"Most memory: activations. It is lowered by {switch}" in told
@@ -47,8 +56,7 @@ def test_tables_name_what_needs_most_and_its_switch(capsys):
     assert "first 8 batches" in told
 
 
-def test_its_advice_is_followed_by_less_memory(capsys):
-    plain = planned(PLAN, capsys)
+def test_its_advice_is_followed_by_less_memory(capsys, plain):
     again = planned([*PLAN, "--model.init_args.gradient_checkpointing", "[language]"], capsys)
     assert again["memory"]["activations"] < 0.7 * plain["memory"]["activations"]
     assert again["flops"] == plain["flops"]
@@ -56,10 +64,10 @@ def test_its_advice_is_followed_by_less_memory(capsys):
     assert "budget" in again["switch"]
 
 
-def test_hours_are_operations_over_what_is_made_use_of(capsys):
+def test_hours_are_operations_over_what_is_made_use_of(capsys, plain):
     found = planned([*PLAN, "--device-flops", "1e9", "--utilization", "0.5"], capsys)
     assert found["hours"] == pytest.approx(found["flops"]["total"] / 0.5e9 / 3600)
-    assert planned(PLAN, capsys)["hours"] is None, "nobody said what the CPU can do"
+    assert plain["hours"] is None, "nobody said what the CPU can do"
 
 
 def test_data_that_is_not_there_is_assumed(capsys, tmp_path):
@@ -74,21 +82,15 @@ def test_data_that_is_not_there_is_assumed(capsys, tmp_path):
     assert found["totals"]["images"] == found["totals"]["examples"]
 
 
-def test_shards_lower_what_belongs_to_the_weights(capsys):
-    one = planned(PLAN, capsys)
+def test_shards_lower_what_belongs_to_the_weights(capsys, plain):
     sharded = [*PLAN, "-c", str(EXPERIMENTS / "overlays" / "fsdp.yaml")]
-    plain = ["--trainer.precision", "32-true", "--model.init_args.gradient_checkpointing", "null"]
-    many = planned([*sharded, *plain], capsys)
+    kept = ["--trainer.precision", "32-true", "--model.init_args.gradient_checkpointing", "null"]
+    many = planned([*sharded, *kept], capsys)
     assert many["devices"]["strategy"] == "fsdp"
-    assert many["memory"]["optimizer"] == one["memory"]["optimizer"] // 2
-    assert many["memory"]["activations"] == one["memory"]["activations"]
-    assert many["totals"]["tokens"] == 2 * one["totals"]["tokens"]
-    assert planned(sharded, capsys)["memory"]["activations"] < 0.5 * one["memory"]["activations"]
-
-
-def test_nothing_is_written(capsys, tmp_path):
-    planned([*PLAN, "--run", str(tmp_path / "run")], capsys)
-    assert list(tmp_path.iterdir()) == []
+    assert many["memory"]["optimizer"] == plain["memory"]["optimizer"] // 2
+    assert many["memory"]["activations"] == plain["memory"]["activations"]
+    assert many["totals"]["tokens"] == 2 * plain["totals"]["tokens"]
+    assert planned(sharded, capsys)["memory"]["activations"] < 0.5 * plain["memory"]["activations"]
 
 
 def test_a_wrong_key_is_told_as_by_fit(refused):

@@ -5,12 +5,12 @@ import torch
 from tiny import tiny_examples, tiny_processor, tiny_stage
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def processor():
     return tiny_processor()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def batch(processor):
     return processor.collate([processor.encode_example(e) for e in tiny_examples(6)])
 

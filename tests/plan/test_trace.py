@@ -31,15 +31,38 @@ def traced(stage, batch, precision="32-true"):
     return trace_step(stage, simulation, batch, precision=precision)
 
 
-def test_parameters_are_those_of_the_real_model(stage, batch, processor):
+@pytest.fixture(scope="module")
+def plain(processor, batch):
+    """A stage as it is by default, and the trace of its step."""
+    stage = tiny_stage(processor=processor, optimizer=ADAM)
+    return stage, traced(stage, batch)
+
+
+@pytest.fixture(scope="module")
+def muon(processor, batch):
+    stage = tiny_stage(processor=processor, optimizer=MuonAdamW)
+    return stage, traced(stage, batch)
+
+
+@pytest.fixture(scope="module")
+def wide_batch(processor):
+    return processor.collate([processor.encode_example(e) for e in tiny_examples(24)])
+
+
+@pytest.fixture(scope="module")
+def wide(processor, wide_batch):
+    """The trace of a step of four times as many examples."""
+    return traced(tiny_stage(processor=processor, optimizer=ADAM), wide_batch)
+
+
+def test_parameters_are_those_of_the_real_model(plain, processor):
     real = tiny_stage(processor=processor)
     real.configure_model()
-    traced(stage, batch)
-    assert stage.part_rows == real.part_rows
+    assert plain[0].part_rows == real.part_rows
 
 
-def test_gradients_and_states_have_the_size_of_what_learns(stage, batch):
-    trace = traced(stage, batch)
+def test_gradients_and_states_have_the_size_of_what_learns(plain):
+    stage, trace = plain
     learnt = sum(4 * row.trainable for row in stage.part_rows)
     assert trace.gradients == learnt
     assert trace.optimizer == 2 * learnt  # AdamW: two moments
@@ -53,8 +76,8 @@ def test_nothing_of_a_frozen_part_learns(batch, processor):
     assert trace.gradients == 4 * projector.parameters
 
 
-def test_operations_are_those_of_the_real_step(stage, batch, processor):
-    trace = traced(stage, batch)
+def test_operations_are_those_of_the_real_step(plain, batch, processor):
+    trace = plain[1]
     real = tiny_stage(processor=processor, optimizer=ADAM)
     real.configure_model()
     counter = FlopCounterMode(display=False)
@@ -66,10 +89,8 @@ def test_operations_are_those_of_the_real_step(stage, batch, processor):
     assert trace.recomputed == 0
 
 
-def test_operations_of_the_optimizer_are_counted_apart(processor, batch):
-    plain = tiny_stage(processor=processor, optimizer=ADAM)
-    muon = tiny_stage(processor=processor, optimizer=MuonAdamW)
-    one, other = traced(plain, batch), traced(muon, batch)
+def test_operations_of_the_optimizer_are_counted_apart(processor, batch, plain, muon):
+    one, other = plain[1], muon[1]
     assert one.stepped == 0 < other.stepped
     assert one.flops == other.flops
     counter = FlopCounterMode(display=False)
@@ -82,9 +103,8 @@ def test_operations_of_the_optimizer_are_counted_apart(processor, batch):
     assert other.stepped == counter.get_total_flops()
 
 
-def test_operations_of_the_optimizer_are_done_once_a_step(processor, batch):
-    stage = tiny_stage(processor=processor, optimizer=MuonAdamW)
-    trace = traced(stage, batch)
+def test_operations_of_the_optimizer_are_done_once_a_step(processor, muon):
+    stage, trace = muon
     sample = read_sample(TinyData(processor, number=8, batch_size=4), processor, num_batches=1)
     devices = devices_of({"accelerator": "cpu", "devices": 1})
     run = Run(steps=3, accumulated=2, batches=6)
@@ -105,25 +125,19 @@ def test_operations_follow_the_usual_formula():
     assert trace.flops["head"] == 6 * batch.num_supervised * 16 * processor.vocabulary_size
 
 
-def test_longer_batches_need_more_of_what_grows_with_them(processor):
-    examples = tiny_examples(12)
-    small, large = (
-        traced(
-            tiny_stage(processor=processor, optimizer=ADAM),
-            processor.collate([processor.encode_example(e) for e in examples[:number]]),
-        ).peak.alone
-        for number in (3, 12)
-    )
+def test_longer_batches_need_more_of_what_grows_with_them(plain, wide):
+    small, large = plain[1].peak.alone, wide.peak.alone
     for term in ("activations", "logits", "images"):
         assert large[term] > 2 * small[term]
     for term in ("weights", "gradients", "optimizer"):
         assert large[term] == pytest.approx(small[term], rel=0.2)
 
 
-def test_half_precision_halves_weights_and_mixed_copies_them(processor, batch):
-    full, half, mixed = (
+def test_half_precision_halves_weights_and_mixed_copies_them(processor, batch, plain):
+    full = plain[1]
+    half, mixed = (
         traced(tiny_stage(processor=processor, optimizer=ADAM), batch, precision)
-        for precision in ("32-true", "bf16-true", "bf16-mixed")
+        for precision in ("bf16-true", "bf16-mixed")
     )
     assert sum(half.weights.values()) == sum(full.weights.values()) / 2
     assert half.peak.alone["activations"] < full.peak.alone["activations"]
@@ -132,19 +146,15 @@ def test_half_precision_halves_weights_and_mixed_copies_them(processor, batch):
     assert mixed.peak.alone["weights"] > sum(full.weights.values())
 
 
-def test_gradients_are_there_in_the_forward_pass_only_if_they_are_accumulated(processor):
-    batch = processor.collate([processor.encode_example(e) for e in tiny_examples(24)])
-    found = []
-    for accumulated in (1, 4):
-        simulation, stage = Simulation(), tiny_stage(processor=processor, optimizer=ADAM)
-        build_weightless(stage, simulation, precision="32-true")
-        found.append(
-            trace_step(stage, simulation, batch, precision="32-true", accumulated=accumulated)
-        )
-    one, several = found
-    assert several.flops == one.flops
-    assert several.peak.alone["gradients"] >= one.peak.alone["gradients"]
-    assert sum(several.peak.together.values()) > sum(one.peak.together.values())
+def test_gradients_are_there_in_the_forward_pass_only_if_they_are_accumulated(
+    processor, wide_batch, wide
+):
+    simulation, stage = Simulation(), tiny_stage(processor=processor, optimizer=ADAM)
+    build_weightless(stage, simulation, precision="32-true")
+    several = trace_step(stage, simulation, wide_batch, precision="32-true", accumulated=4)
+    assert several.flops == wide.flops
+    assert several.peak.alone["gradients"] >= wide.peak.alone["gradients"]
+    assert sum(several.peak.together.values()) > sum(wide.peak.together.values())
 
 
 def test_copies_of_mixed_precision_live_no_longer_than_they_are_needed(processor, batch):
@@ -164,16 +174,12 @@ def test_unknown_precision_is_refused(stage):
         build_weightless(stage, Simulation(), precision="int4")
 
 
-def test_checkpointed_blocks_keep_less_and_compute_again(processor):
-    examples = tiny_examples(24)
-    batch = processor.collate([processor.encode_example(e) for e in examples])
-    plain = traced(tiny_stage(processor=processor, optimizer=ADAM), batch)
-    again = traced(
-        tiny_stage(processor=processor, optimizer=ADAM, gradient_checkpointing=["language"]), batch
-    )
-    assert again.flops == plain.flops
-    assert 0 < again.recomputed < plain.flops["language"] + plain.flops["attention"]
-    assert again.peak.alone["activations"] < 0.8 * plain.peak.alone["activations"]
+def test_checkpointed_blocks_keep_less_and_compute_again(processor, wide_batch, wide):
+    stage = tiny_stage(processor=processor, optimizer=ADAM, gradient_checkpointing=["language"])
+    again = traced(stage, wide_batch)
+    assert again.flops == wide.flops
+    assert 0 < again.recomputed < wide.flops["language"] + wide.flops["attention"]
+    assert again.peak.alone["activations"] < 0.8 * wide.peak.alone["activations"]
 
 
 def test_only_low_rank_updates_learn(processor, batch):
