@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
+from mmlite.config.class_defaults import forget_defaults
 from mmlite.processor import Processor
 from mmlite.stages import Stage
 from mmlite.stages.checkpoints import is_checkpoint
@@ -48,6 +49,7 @@ def load_run(folder: str | Path) -> Stage:
 
 def build_stage(config: dict[str, Any]) -> Stage:
     """Build a stage and its processor from a composed configuration, without data or trainer."""
+    forget_defaults()
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(Processor, "processor", required=True)
     parser.add_subclass_arguments(Stage, "model", required=True)

@@ -8,7 +8,9 @@ import torch
 from experiments.headers import EXPERIMENTS, ROOT, built, parsed
 
 from mmlite.cli.main import main
+from mmlite.images import AnyRes
 from mmlite.models import count_non_embedding
+from mmlite.runs import build_stage
 
 MICRO = EXPERIMENTS / "micro"
 SIZES = sorted((MICRO / "sizes").glob("*.yaml"))
@@ -72,3 +74,25 @@ def test_debug_trains_two_steps(run: str, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "throughput.json").read_text())["steps"] == 2
     assert (tmp_path / "weights.safetensors").is_file()
     assert not torch.is_anomaly_enabled(), "detect_anomaly ends with the run"
+
+
+def test_a_class_has_its_own_defaults_beside_what_earlier_files_gave(tmp_path: Path) -> None:
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text(
+        "model: {init_args: {optimizer: {class_path: torch.optim.SGD, init_args: {lr: 0.1}}}}\n"
+        "processor: {init_args: {image: {class_path: mmlite.images.AnyRes}}}\n"
+    )
+    given = parsed(["fit", *files("micro/extraction.yaml"), "-c", str(overlay), "--run", "run"])
+    image, optimizer = given.processor.init_args.image, given.model.init_args.optimizer
+    assert (image.init_args.grid_rows, image.init_args.max_tiles) == (6, 9)
+    assert (image.init_args.std, image.init_args.size_px) == ((0.5, 0.5, 0.5), 384)
+    assert image.init_args.mean == (0.431, 0.431, 0.431), "a file gave it"
+    assert optimizer.init_args.weight_decay == 0
+
+
+def test_a_record_written_by_hand_has_the_defaults_of_its_classes() -> None:
+    tokenizer = {"class_path": "mmlite.tokenizers.micro_tokenizer"}
+    arguments = {"tokenizer": tokenizer, "image": {"class_path": "mmlite.images.AnyRes"}}
+    processor = {"class_path": "mmlite.processor.Processor", "init_args": arguments}
+    model = {"class_path": "mmlite.stages.InstructionTuning", "init_args": {}}
+    assert build_stage({"processor": processor, "model": model}).processor.image == AnyRes()
