@@ -31,11 +31,8 @@ def load_run(folder: str | Path) -> Stage:
     Raises:
         ValueError: If the folder holds no finished run, or its weights do not fit it.
     """
-    given = folder = Path(folder)
-    needed = [CONFIG_FILE, WEIGHTS_FILE]
-    if is_checkpoint(given):
-        folder = next((f for f in given.parents if (f / CONFIG_FILE).is_file()), given)
-        needed = [CONFIG_FILE]
+    given, folder = Path(folder), run_folder(folder)
+    needed = [CONFIG_FILE] if is_checkpoint(given) else [CONFIG_FILE, WEIGHTS_FILE]
     for name in needed:
         if not (folder / name).is_file():
             raise ValueError(
@@ -45,6 +42,14 @@ def load_run(folder: str | Path) -> Stage:
     stage.configure_model()
     stage.restore(given)
     return stage.eval()
+
+
+def run_folder(given: str | Path) -> Path:
+    """Return a run's folder, or the one that a run's checkpoint lies in, as far as it is known."""
+    given = Path(given)
+    if not is_checkpoint(given):
+        return given
+    return next((f for f in given.parents if (f / CONFIG_FILE).is_file()), given)
 
 
 def build_stage(config: dict[str, Any]) -> Stage:

@@ -14,7 +14,7 @@ _log = logging.getLogger(__name__)
 def parser() -> ArgumentParser:
     """Return the parser of the command's options."""
     made = ArgumentParser(prog="mmlite merge", exit_on_error=False, allow_abbrev=False)
-    made.add_argument("run", type=str, help="Folder of a finished run with adapters.")
+    made.add_argument("run", type=str, help="Folder of a run with adapters, or its checkpoint.")
     made.add_argument("--out", type=str, required=True, help="Folder to write; must not exist.")
     made.add_argument("--tolerance", type=float, help="Largest share that logits may differ by.")
     return made
