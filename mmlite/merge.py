@@ -13,7 +13,7 @@ import yaml
 
 from mmlite.models.adapters import merge_adapter
 from mmlite.models.quantization import compute_in_float32
-from mmlite.runs import CONFIG_FILE, load_run
+from mmlite.runs import CONFIG_FILE, load_run, run_folder
 from mmlite.stages import Stage
 from mmlite.stages.adapters import weights_dtype
 from mmlite.stages.merging import TOLERANCE, check_same, relative_difference, sample_logits
@@ -49,7 +49,7 @@ def merge_run(run: str | Path, out: str | Path, *, tolerance: float | None = Non
     the weights read back from the file.
 
     Args:
-        run: Folder of a finished run with adapters.
+        run: Folder of a finished run with adapters, or a checkpoint of one.
         out: Folder to write, which must not exist yet. Nothing is left there if logits differ.
         tolerance: Largest difference, as a share of the largest logit; None takes that of the
             type the weights are stored in (`mmlite.stages.merging.TOLERANCE`).
@@ -76,7 +76,7 @@ def merge_run(run: str | Path, out: str | Path, *, tolerance: float | None = Non
     partial = out.with_name(f".{out.name}.part")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        _write(stage, dtypes, Path(run), partial)
+        _write(stage, dtypes, run_folder(run), partial)
         read_back = load_run(partial)
         compute_in_float32(read_back.built)
         found = relative_difference(before, sample_logits(read_back.built, read_back.processor))

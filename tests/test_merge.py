@@ -18,6 +18,7 @@ from mmlite.merge import merge_run
 from mmlite.models.fingerprint import weights_fingerprint
 from mmlite.models.quantization import compute_in_float32
 from mmlite.runs import load_run
+from mmlite.stages.handover import take_part
 from mmlite.stages.merging import relative_difference, sample_logits
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
@@ -90,6 +91,16 @@ def test_a_merged_run_can_be_started_from(runs, tmp_path):
     out = tmp_path / "merged"
     merge_run(runs / "lora", out)
     train_micro(tmp_path / "next", ["--model.init_args.init_from.language", str(out)])
+
+
+def test_a_checkpoint_with_an_adapter_is_merged_before_it_is_started_from(runs, tmp_path):
+    checkpoint = runs / "lora" / "last.ckpt"
+    torch.save({"state_dict": load_run(runs / "lora").state_dict()}, checkpoint)
+    plain = load_run(runs / "base").parts["language"]
+    with pytest.raises(ValueError, match=r"last.ckpt, in which the part has an adapter, .*merge C"):
+        take_part(plain, "language", checkpoint)
+    merge_run(checkpoint, tmp_path / "merged")
+    assert relative_difference(logits(runs / "lora"), logits(tmp_path / "merged")) < 1e-5
 
 
 def test_nothing_is_left_where_logits_differ(runs, tmp_path, monkeypatch):

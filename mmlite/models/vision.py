@@ -27,9 +27,12 @@ class VisionEncoder(nn.Module, ABC):
         dim: Size of a patch's features.
         is_published: Whether its weights are read from where others can read them again; a run
             that does not train it leaves them out.
+        left_out: Names of weights that it was built without on purpose; `init_from` takes a file
+            that has them, and refuses one with others that the encoder has not.
     """
 
     is_published: bool = False
+    left_out: frozenset[str] = frozenset()
     num_patches: int
     dim: int
 
@@ -80,7 +83,10 @@ class TimmVision(VisionEncoder):
             return made
 
         encoder: Any = loaded_without_drawing(build) if is_loaded else build()
+        whole = frozenset(encoder.state_dict())
         keep_layers(encoder, feature_layer)
+        cut = whole - encoder.state_dict().keys()
+        self.left_out = frozenset(f"encoder.{name}" for name in cut)
         self.encoder = encoder.to(getattr(torch, dtype)).eval()
         self.fixed_size = fixed_size(encoder)
         size = self.fixed_size or tuple(encoder.pretrained_cfg["input_size"])

@@ -31,6 +31,7 @@ from mmlite.stages.adapter_files import find_adapter
 from mmlite.stages.adapters import PartAdapters
 from mmlite.stages.answers import Answered, answer, prediction
 from mmlite.stages.checkpoints import is_checkpoint
+from mmlite.stages.handover import take_part
 from mmlite.stages.names import check_names
 from mmlite.stages.precision import prepare
 from mmlite.stages.report import PartRow, part_rows, part_table
@@ -357,10 +358,7 @@ class Stage(LightningModule, ABC):
             path = given if saved is None else self.adapters.found(part, saved)
             if path is None:
                 continue  # the part as it is built is the adapter's base
-            loaded = load_part(self.parts[part], part, path)
-            for kind in ("missing", "unexpected"):
-                if names := getattr(loaded, kind):
-                    _log.warning("init_from.%s: %s in %s: %s", part, kind, path, ", ".join(names))
+            take_part(self.parts[part], part, path)
             self.adapters.taken_from(part, path)
         self.adapters.merge_others(self.built, self.parts, self.processor)
 

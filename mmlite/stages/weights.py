@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mmlite.errors import writing
+from mmlite.models.adapters import is_update
 from mmlite.published import WeightFiles, part_weights
 from mmlite.published.files import RUN_FILE
 from mmlite.stages.checkpoints import checkpoint_part, is_checkpoint
@@ -34,10 +35,12 @@ class Loaded:
     Attributes:
         missing: Names the model has and the file has not.
         unexpected: Names of that part the file has and the model has not.
+        is_published: Whether another program wrote them.
     """
 
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
+    is_published: bool = False
 
 
 def save_weights(weights: Mapping[str, Tensor], path: Path) -> None:
@@ -65,12 +68,13 @@ def load_part(module: nn.Module, part: str, path: str | Path) -> Loaded:
             model that another program wrote (`mmlite.published`).
 
     Raises:
-        ValueError: If there is nothing of that part, nothing of it fits, or a tensor has another
-            shape.
+        ValueError: If there is nothing of that part, nothing of it fits, a tensor has another
+            shape, two that are one in the part differ, or they are kept apart from an adapter.
     """
     own = module.state_dict()
     if is_checkpoint(path):
         mine, is_published = checkpoint_part(path, part), False
+        _check_adapter(mine, own, f"init_from.{part}: got {path}")
     else:
         found = part_weights(WeightFiles(path), part)
         mine, is_published = dict(found.tensors), found.layout is not None
@@ -92,10 +96,12 @@ def load_part(module: nn.Module, part: str, path: str | Path) -> Loaded:
             f"{', '.join(sorted(own)[:3])}: no name is in both; build the part of the kind the "
             "file was made with"
         )
+    tied = _same_tensors(module)
+    _check_tied(tied, mine, f"init_from.{part}: {path}")
     result = module.load_state_dict(mine, strict=False)
-    tied = tied_names(module)
-    missing = tuple(name for name in result.missing_keys if name not in tied)
-    return Loaded(missing, tuple(result.unexpected_keys))
+    there = {name for names in tied if not mine.keys().isdisjoint(names) for name in names}
+    missing = tuple(name for name in result.missing_keys if name not in there)
+    return Loaded(missing, tuple(result.unexpected_keys), is_published)
 
 
 def _with_rows(tensor: Tensor, own: Tensor | None, name: str) -> Tensor:
@@ -115,15 +121,40 @@ def _with_rows(tensor: Tensor, own: Tensor | None, name: str) -> Tensor:
     return torch.cat([tensor[: len(own)].to(own), own[len(tensor) :]])
 
 
+def _check_adapter(given: Mapping[str, Tensor], own: Mapping[str, Tensor], told: str) -> None:
+    """Refuse a part with an adapter where it is to be loaded into one without."""
+    if any(map(is_update, given)) and not any(map(is_update, own)):
+        raise ValueError(
+            f"{told}, in which the part has an adapter, allowed: the folder of a finished run, of "
+            "which the adapter is merged or gone on with; or merge the checkpoint first (mmlite "
+            "merge CHECKPOINT --out FOLDER) and name that folder"
+        )
+
+
+def _check_tied(tied: Sequence[Sequence[str]], given: Mapping[str, Tensor], told: str) -> None:
+    """Refuse tensors that differ and would be loaded into the same one, the last one staying."""
+    for names in tied:
+        first, *others = [name for name in names if name in given] or [""]
+        for name in others:
+            if not torch.equal(given[first], given[name]):
+                raise ValueError(
+                    f"{told} has {first} and another {name}, which are one tensor in the model, "
+                    "allowed: equal ones, or one of them; build the part with two "
+                    "(tie_word_embeddings: false), or give a file that has them tied"
+                )
+
+
+def _same_tensors(module: nn.Module) -> list[list[str]]:
+    """Return the names of each tensor that has several."""
+    names: dict[int, list[str]] = {}
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    return [group for group in names.values() if len(group) > 1]
+
+
 def tied_names(module: nn.Module) -> set[str]:
     """Return the names of parameters that share their tensor with an earlier one."""
-    seen: set[int] = set()
-    tied = set()
-    for name, parameter in module.named_parameters(remove_duplicate=False):
-        if id(parameter) in seen:
-            tied.add(name)
-        seen.add(id(parameter))
-    return tied
+    return {name for group in _same_tensors(module) for name in group[1:]}
 
 
 def full_state(module: nn.Module) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ import logging
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny import tiny_examples, tiny_processor, tiny_stage
+from tiny import tiny_anyres, tiny_examples, tiny_processor, tiny_stage
 
 from mmlite.features import FeatureCache
 from mmlite.models import LinearProjector
@@ -69,19 +69,23 @@ def test_tied_weights_stay_tied_when_loaded(run):
     assert torch.equal(language.model.lm_head.weight, found)
 
 
-def test_missing_and_unexpected_names_are_logged(run, caplog):
+def test_missing_and_unexpected_names_are_refused(run):
     weights = load_file(run / WEIGHTS_FILE)
     weights["projector.extra"] = torch.zeros(1)
-    del weights["projector.layers.3.bias"]
     file = run / "edited.safetensors"
     save_file(weights, file)
-    with caplog.at_level(logging.WARNING):
+    with pytest.raises(ValueError, match=r"edited.safetensors, which has 1 weights .* as extra"):
         built(init_from={"projector": str(file)})
-    messages = [record.getMessage() for record in caplog.records if "init_from" in record.msg]
-    assert messages == [
-        f"init_from.projector: missing in {file}: layers.3.bias",
-        f"init_from.projector: unexpected in {file}: extra",
-    ]
+    del weights["projector.layers.3.bias"]
+    save_file(weights, file)
+    with pytest.raises(ValueError, match=r"edited.safetensors, which lacks 1 .* as layers.3.bias"):
+        built(init_from={"projector": str(file)})
+
+
+def test_a_run_at_a_fixed_resolution_hands_over_to_one_on_tiles(run, caplog):
+    with caplog.at_level(logging.WARNING):
+        built(processor=tiny_anyres(), init_from={"projector": str(run)})
+    assert f"{run} has no image_newline: a new one is learnt" in caplog.text
 
 
 def test_whole_parts_are_loaded_without_a_warning(run, caplog):
