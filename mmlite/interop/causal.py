@@ -2,7 +2,7 @@
 
 from mmlite.chat import TokenizerTemplate
 from mmlite.generation import Decoding, Engine
-from mmlite.interop.models import PublishedModel, check_name, find_device
+from mmlite.interop.models import PublishedModel, check_settings, find_device
 from mmlite.models import PretrainedLanguageModel, VisionLanguageModel
 from mmlite.models.published_language import published_dtype
 from mmlite.processor import Processor
@@ -27,6 +27,8 @@ class CausalModel(PublishedModel):
         decoding: How it writes; null takes the study's.
     """
 
+    sees_images = False
+
     def __init__(
         self,
         name: str,
@@ -41,7 +43,12 @@ class CausalModel(PublishedModel):
         decoding: Decoding | None = None,
     ) -> None:
         super().__init__(decoding=decoding)
-        check_name(name, dtype)
+        check_settings(name, dtype=dtype, attention=attention, device=device)
+        if min(max_tokens, max_batch_tokens) < 1:
+            raise ValueError(
+                f"max_tokens, max_batch_tokens: got {max_tokens}, {max_batch_tokens}, allowed: 1 "
+                "or more each"
+            )
         self.name = name
         self.chat = TokenizerTemplate(thinking=thinking, default_system=system)
         self.dtype = dtype
@@ -52,9 +59,10 @@ class CausalModel(PublishedModel):
 
     def build(self) -> Engine:
         """Load model and tokenizer."""
+        published = published_dtype(self.name)  # first: it says if this is another kind of model
         tokenizer = pretrained_tokenizer(self.name)
         processor = Processor(tokenizer, chat=self.chat, max_tokens=self.max_tokens)
-        dtype = self.dtype if self.dtype != "auto" else published_dtype(self.name)
+        dtype = self.dtype if self.dtype != "auto" else published
         language = PretrainedLanguageModel(
             processor.vocabulary_size, self.name, dtype=dtype, attention=self.attention
         )

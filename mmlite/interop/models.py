@@ -4,13 +4,13 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from mmlite.generation import Decoding
-from mmlite.hub import local_folder, locate
+from mmlite.hub import local_folder
 from mmlite.interop.image_text import ImageTextEngine
+from mmlite.interop.reading import read_image_text_model
 from mmlite.models.fingerprint import weights_fingerprint
+from mmlite.models.language import ATTENTIONS
 from mmlite.systems import PerceptionStore, StoredEngine
 from mmlite.systems.store import TextEngine
 
@@ -22,7 +22,12 @@ class PublishedModel(ABC):
 
     Args:
         decoding: How it writes; null takes the study's.
+
+    Attributes:
+        sees_images: Whether it may perceive, or answer end to end with an image.
     """
+
+    sees_images: bool = True
 
     def __init__(self, *, decoding: Decoding | None = None) -> None:
         self.decoding = decoding
@@ -68,7 +73,9 @@ class ImageTextModel(PublishedModel):
         decoding: Decoding | None = None,
     ) -> None:
         super().__init__(decoding=decoding)
-        check_name(name, dtype)
+        check_settings(name, dtype=dtype, attention=attention, device=device)
+        if batch_size < 1:
+            raise ValueError(f"batch_size: got {batch_size}, allowed: 1 or more")
         self.name = name
         self.dtype = dtype
         self.attention = attention
@@ -79,26 +86,9 @@ class ImageTextModel(PublishedModel):
 
     def build(self) -> ImageTextEngine:
         """Load model and processor."""
-        found = locate(self.name, key="model")
-        name, is_local = found.name, found.is_local
-        try:
-            model: Any = AutoModelForImageTextToText.from_pretrained(
-                name,
-                dtype=self.dtype if self.dtype == "auto" else getattr(torch, self.dtype),
-                attn_implementation=self.attention,
-                use_safetensors=True,
-                trust_remote_code=False,
-                local_files_only=is_local,
-            )
-            processor = AutoProcessor.from_pretrained(
-                name, trust_remote_code=False, local_files_only=is_local
-            )
-        except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
-            raise ValueError(
-                f"model: got {self.name!r}, which cannot be loaded ({error}{found.note}); "
-                "allowed: a local folder or a Hugging Face name of an image-text model with its "
-                "processor, with safetensors and without code of its own"
-            ) from error
+        model, processor = read_image_text_model(
+            self.name, dtype=self.dtype, attention=self.attention
+        )
         return ImageTextEngine(
             model.to(find_device(self.device)),
             processor,
@@ -108,25 +98,42 @@ class ImageTextModel(PublishedModel):
         )
 
 
-def check_name(name: str, dtype: str) -> None:
+def check_settings(name: str, *, dtype: str, attention: str, device: str) -> None:
     """Refuse what cannot be loaded, before anything is.
 
     Raises:
-        ValueError: If there is no such folder or type.
+        ValueError: If there is no such folder, type, kind of attention or device.
     """
     problems = []
     try:
         local_folder(name, key="name")
     except ValueError as error:
         problems.append(str(error))
-    if dtype not in DTYPES:
-        problems.append(f"dtype: got {dtype!r}, allowed: {', '.join(DTYPES)}")
+    for key, given, allowed in (("dtype", dtype, DTYPES), ("attention", attention, ATTENTIONS)):
+        if given not in allowed:
+            problems.append(f"{key}: got {given!r}, allowed: {', '.join(allowed)}")
+    try:
+        find_device(device)
+    except ValueError as error:
+        problems.append(str(error))
     if problems:
         raise ValueError("; ".join(problems))
 
 
 def find_device(device: str) -> torch.device:
-    """Return a device; `auto` is a GPU if there is one."""
+    """Return a device; `auto` is a GPU if there is one.
+
+    Raises:
+        ValueError: If there is no such device.
+    """
+    has_gpu = torch.cuda.is_available()
     if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(device)
+        device = "cuda" if has_gpu else "cpu"
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        found = None
+    if found is None or (found.type == "cuda" and not has_gpu):
+        gpu = "cuda, cuda:0 and so on" if has_gpu else "cuda where there is a GPU (here is none)"
+        raise ValueError(f"device: got {device!r}, allowed: auto, cpu, {gpu}")
+    return found

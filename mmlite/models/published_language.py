@@ -42,7 +42,7 @@ def read_language_model(
     found = locate(name, key="language.name", revision=revision)
     config = _read_config(name, found, revision)
     try:
-        with _quiet():
+        with quiet():
             read: Any = AutoModelForCausalLM.from_pretrained(
                 found.name,
                 config=config,
@@ -211,7 +211,7 @@ def _shape(size: Any) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep transformers from printing what is told in a sentence anyway."""
     before = get_verbosity()
     set_verbosity(logging.ERROR)

@@ -1,6 +1,6 @@
 """What is checked before any training: whatever the study will read or build by name."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
@@ -79,11 +79,26 @@ def check_evaluation(study: StudySpec) -> None:
     try:
         for seed in study.seeds:
             build_source(study.evaluation.source, seed)
-        for name, model in study.evaluation.models.items():
-            build_model(model, name)
+        models = {n: build_model(m, n) for n, m in study.evaluation.models.items()}
+        _check_roles(study, {name for name, model in models.items() if not model.sees_images})
         load_prompts(study.evaluation.prompts)
     except ValueError as error:
         raise ArgumentProblem(f"study {study.path}: {error}") from error
+
+
+def _check_roles(study: StudySpec, blind: Collection[str]) -> None:
+    """Refuse models that see no images where a system shows them one."""
+    for number, system in enumerate(study.evaluation.systems):
+        shown = {"perceiver_model": system.perceiver_model}
+        if system.end_to_end is True:
+            shown["model"] = system.model
+        for key, name in shown.items():
+            if name in blind:
+                raise ValueError(
+                    f"evaluation.systems[{number}].{key}: got {name!r}, a model that sees no "
+                    "images, allowed: one that does, such as an mmlite.interop.ImageTextModel; "
+                    "name it as reasoner_model, or give end_to_end: blind"
+                )
 
 
 def check_runs(study: StudySpec, jobs: Sequence[Job], out: Path) -> None:

@@ -1,17 +1,20 @@
 """Image-text models of transformers answer in batches what they would answer alone."""
 
+import shutil
 from typing import Any
 
 import pytest
 import torch
 from folders import save_internvl, save_llava_onevision, save_qwen2_vl, save_smolvlm
 from PIL import Image
+from real_folders import save_qwen
+from safetensors.torch import load_file, save_file
 from tiny import png
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from mmlite.generation import Decoding, Request
 from mmlite.images import open_image
-from mmlite.interop import ImageTextEngine, ImageTextModel
+from mmlite.interop import CausalModel, ImageTextEngine, ImageTextModel
 from mmlite.records import ImageRef, Turn
 from mmlite.systems import PerceptionStore
 
@@ -132,3 +135,38 @@ def test_bad_models_are_refused_by_name(folders, tmp_path):
     built.processor.chat_template = None
     with pytest.raises(ValueError, match="whose processor has no chat template; allowed: a model"):
         ImageTextEngine(built.model, built.processor)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"batch_size": 0}, "batch_size: got 0, allowed: 1 or more"),
+        ({"attention": "flash"}, "attention: got 'flash', allowed: sdpa, eager"),
+        ({"device": "gpu"}, "device: got 'gpu', allowed: auto, cpu, cuda"),
+    ],
+)
+def test_settings_are_checked_before_anything_is_loaded(arguments, told):
+    with pytest.raises(ValueError, match=told):
+        ImageTextModel("some/model", **arguments)
+
+
+def test_a_model_whose_files_are_not_whole_is_refused(folders, tmp_path):
+    folder = shutil.copytree(folders["qwen2_vl"], tmp_path / "model")
+    file = folder / "model.safetensors"
+    weights = load_file(file)
+    kept = {n: t for n, t in weights.items() if "layers.1." not in n}
+    save_file(kept, file, metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=rf"got '{folder}', whose files lack 12 .*layers\.1\."):
+        ImageTextModel(str(folder)).build()
+    name = next(name for name in weights if name.endswith("mlp.up_proj.weight"))
+    save_file({**weights, name: torch.zeros(3, 5)}, file, metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=rf"got '{folder}', of whose weights 1 have another shape"):
+        ImageTextModel(str(folder)).build()
+
+
+def test_a_model_of_another_kind_is_told_so_in_one_sentence(folders, tmp_path):
+    text = str(save_qwen(tmp_path / "text"))
+    with pytest.raises(ValueError, match="which is a qwen3 and no image-text model; allowed: a l"):
+        ImageTextModel(text).build()
+    with pytest.raises(ValueError, match="which is a qwen2_vl and no causal language model; allow"):
+        CausalModel(str(folders["qwen2_vl"])).build()

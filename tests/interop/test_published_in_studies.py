@@ -7,8 +7,10 @@ import torch
 import yaml
 from folders import save_llava_onevision, save_qwen2_vl
 
+from mmlite.config.problem import ArgumentProblem
 from mmlite.predictions import read_predictions
 from mmlite.study.jobs import is_done, plan, predictions_file
+from mmlite.study.preflight import check_evaluation
 from mmlite.study.sources import build_model
 from mmlite.study.spec import StudySpec
 from mmlite.study.summary import summarise
@@ -150,3 +152,22 @@ def test_models_that_cannot_be_are_refused(tmp_path):
     source = {"class_path": "data_modules.sources.MicroWorld"}
     with pytest.raises(ValueError, match=r"MicroWorld', allowed: a PublishedModel, such as"):
         build_model(source, "tiny")
+
+
+@pytest.mark.parametrize(
+    ("system", "key"),
+    [
+        ({"end_to_end": True, "model": "text"}, "model"),
+        ({"perceiver": "extract", "perceiver_model": "text", "reasoner": "symbolic"}, "perceiver"),
+        ({"end_to_end": "blind", "model": "text"}, None),
+    ],
+)
+def test_a_model_without_eyes_is_refused_before_any_is_loaded(tmp_path, system, key):
+    text = {"class_path": "mmlite.interop.CausalModel", "init_args": {"name": "some/model"}}
+    study = StudySpec.read(study_file(tmp_path, {"text": text}, [system]))
+    if key is None:
+        check_evaluation(study)
+        return
+    told = rf"study.yaml: evaluation.systems\[0\].{key}.*: got 'text', a model that sees no images"
+    with pytest.raises(ArgumentProblem, match=told):
+        check_evaluation(study)
