@@ -65,9 +65,10 @@ class AnyRes(ImageTransform):
         map_height, map_width = rows * side, columns * side
         top = left = 0
         if width * map_height > height * map_width:  # wider than the grid: border above and below
-            top = (map_height - max(1, height * map_width // width)) // 2
+            top = (map_height - height * map_width // width) // 2
         else:
-            left = (map_width - max(1, width * map_height // height)) // 2
+            left = (map_width - width * map_height // height) // 2
+        # Of an image thinner than a token nothing may be kept: its first tile alone shows it.
         kept = map_height - 2 * top, map_width - 2 * left
         times = math.sqrt(kept[0] * kept[1] / (self.max_tiles * tokens_per_tile))
         out = kept

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from tiny import png
 from transformers.image_processing_utils import select_best_resolution
 from transformers.models.llava_onevision.image_processing_pil_llava_onevision import (
     LlavaOnevisionImageProcessorPil,
 )
+from transformers.models.llava_onevision.modeling_llava_onevision import unpad_image
 from transformers.models.llava_onevision.processing_llava_onevision import LlavaOnevisionProcessor
 
 from mmlite.images import AnyRes, ImageTransform, image_key, image_size, open_image
@@ -59,16 +61,20 @@ def test_counts_of_tokens_by_hand(height, width, expected):
     assert layout(height, width).num_tokens == expected
 
 
-def test_counts_of_tokens_are_those_of_transformers():
+@pytest.mark.parametrize("side", [27, 4])
+def test_counts_of_tokens_are_those_of_transformers(side):
     asked: Any = SimpleNamespace(vision_aspect_ratio="anyres_max_9")
-    for size in sizes(300, seed=1):
-        found = layout(*size)
+    # Of the thin ones no row or no column is left where a tile has an even number of them.
+    for size in [*sizes(300, seed=1), (1000, 30), (30, 900), (300, 4)]:
+        found = layout(*size, tokens=side**2)
         kept, ends = LlavaOnevisionProcessor._get_unpadded_features(
-            asked, *size, 27, 27, found.rows, found.columns
+            asked, *size, side, side, found.rows, found.columns
         )
-        assert found.num_tokens == SIGLIP_TOKENS + kept + ends, size
+        assert found.num_tokens == side**2 + kept + ends, size
+        shown = unpad_image(torch.empty(1, found.rows * side, found.columns * side), size)
+        assert shown.shape[1:] == (found.height, found.width), size
         # The whole, at most 9 * 1.1 ** 2 tiles, and the ends of at most 6 tiles' rows.
-        assert found.num_tokens <= (1 + 9 * 1.21) * SIGLIP_TOKENS + 6 * 27
+        assert found.num_tokens <= (1 + 9 * 1.21) * side**2 + 6 * side
 
 
 def test_a_small_map_is_reduced_to_at_least_one_token():

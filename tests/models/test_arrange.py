@@ -24,6 +24,7 @@ def test_arranged_tokens_are_those_of_transformers(side):
     rng = random.Random(0)
     newline = torch.randn(5)
     sizes = [(rng.randint(4, 60), rng.randint(4, 60)) for _ in range(20)]
+    sizes += [(1000, 3), (3, 900)]  # thinner than a token
     layouts = [transform.layout(*s, num_images=1, tokens_per_tile=side**2) for s in sizes]
     layouts[3] = Layout(side)  # one of several images
     tiles = torch.randn(sum(layout.num_tiles for layout in layouts), side**2, 5)
