@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from lightning import LightningDataModule, Trainer
 from PIL import Image
 from tokenizers import Regex, Tokenizer
@@ -62,6 +63,13 @@ def tiny_language(vocabulary_size: int) -> NewLanguageModel:
         "tie_word_embeddings": True,
     }
     return NewLanguageModel(vocabulary_size, "qwen3", config)
+
+
+def seeded_language(vocabulary_size: int) -> NewLanguageModel:
+    """A language model with the same weights each time it is built, as an adapter's base needs."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        return tiny_language(vocabulary_size)
 
 
 SIZES: dict[str, Any] = {

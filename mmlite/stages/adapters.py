@@ -1,6 +1,6 @@
 """The adapters of a stage's parts: added, loaded, merged, saved."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,35 @@ class PartAdapters:
             merge_adapter(parts[part], dtype)
             difference = relative_difference(before, sample_logits(model, processor))
             check_same(difference, _tolerance(saved.adapter, dtype), f"init_from.{part}")
+
+    def check_bases(self, parts: Mapping[str, nn.Module], build: Callable[[], nn.Module]) -> None:
+        """Refuse adapters on random weights, which no run keeps and none could be loaded without.
+
+        Args:
+            parts: The parts by name, before they get adapters.
+            build: Builds the model again, to see which of its weights come out the same.
+
+        Raises:
+            ValueError: If a part comes out otherwise.
+        """
+        doubtful = [
+            part
+            for part in self.forms
+            if part not in self._origins.keys() | self._saved.keys()
+            and not getattr(parts[part], "is_published", False)
+        ]
+        if not doubtful:
+            return
+        with torch.random.fork_rng(devices=[]):
+            again = dict(build().named_children())
+        random = [p for p in doubtful if base_fingerprint(parts[p]) != base_fingerprint(again[p])]
+        if random:
+            raise ValueError(
+                f"adapters: got {', '.join(random)}, whose own weights are random and would be "
+                "lost, for a run keeps the adapter alone, allowed: parts whose weights are "
+                "published or come from init_from; load or train the part whole first, and name "
+                "that run in init_from"
+            )
 
     def add(
         self, parts: Mapping[str, nn.Module], *, is_sharded: bool, precision: str = "32-true"

@@ -189,6 +189,8 @@ class Stage(LightningModule, ABC):
             self.speed.arrange(self.parts, self.gradient_checkpointing)
             return
         self._load()
+        if self._trainer is not None and self.trainer.training:
+            self.adapters.check_bases(self.parts, self.build)
         precision = "32-true" if self._trainer is None else str(self.trainer.precision)
         self.adapters.add(self.parts, is_sharded=self._is_sharded(), precision=precision)
         if self.finished is not None:

@@ -27,7 +27,15 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tiny import TinyData, png, tiny_anyres, tiny_processor, tiny_stage, tiny_trainer
+from tiny import (
+    TinyData,
+    png,
+    seeded_language,
+    tiny_anyres,
+    tiny_processor,
+    tiny_stage,
+    tiny_trainer,
+)
 
 from mmlite.features import FeatureCache
 from mmlite.generation import Decoding
@@ -153,6 +161,8 @@ def run(
         decoding=Decoding(max_new_tokens=4),
         **{"optimizer": lambda groups: SGD(groups, lr=1.0, momentum=0.9), **KINDS[name]},
     )
+    if "adapters" in KINDS[name]:
+        stage.language = seeded_language
     if name == "composed":
         stage = build_stage(yaml.safe_load((out / CONFIG_FILE).read_text()))
     data = SharedData(

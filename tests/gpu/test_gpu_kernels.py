@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from lightning import seed_everything
-from tiny import TinyData, png, tiny_processor, tiny_stage, tiny_trainer
+from tiny import TinyData, png, seeded_language, tiny_processor, tiny_stage, tiny_trainer
 from torch import Tensor
 from torch.optim import AdamW
 
@@ -154,6 +154,7 @@ def test_four_bit_weights_learn_their_updates_on_a_gpu(tmp_path):
         adapters={"language": Adapter(4, 8.0, 0.0, quantize=Quantization())},
         trainable=["projector", "language"],
     )
+    stage.language = seeded_language
     trainer = tiny_trainer(tmp_path, accelerator="gpu", precision="bf16-mixed", max_steps=30)
     data = TinyData(stage.processor, number=20, batch_size=20)
     trainer.fit(stage, data)

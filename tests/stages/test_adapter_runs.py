@@ -12,7 +12,7 @@ import torch
 from lightning import Callback, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
 from safetensors.torch import load_file
-from tiny import TinyData, tiny_examples, tiny_processor, tiny_stage, tiny_trainer
+from tiny import TinyData, seeded_language, tiny_examples, tiny_processor, tiny_stage, tiny_trainer
 
 from mmlite.models.adapters import Adapter
 from mmlite.models.quantization import Quantization
@@ -223,9 +223,23 @@ def test_adapters_need_a_part_that_learns(base):
         started(base, None, adapters={"langauge": LORA})
 
 
+def test_an_adapter_on_weights_that_would_be_lost_is_refused_before_training(base, tmp_path):
+    given = {"adapters": {"vision": LORA, "language": LORA}, "trainable": ["vision", "language"]}
+    stage = tiny_stage(init_from={"language": str(base)}, **given)
+    with pytest.raises(
+        ValueError, match=r"adapters: got vision, whose own weights are random .*al"
+    ):
+        fit(stage, tmp_path / "random")
+    stage = tiny_stage(adapters={"language": LORA})
+    stage.language = seeded_language  # comes out the same when it is built again
+    fit(stage, tmp_path / "seeded", steps=1)
+    assert find_adapter(tmp_path / "seeded", "language")
+
+
 def test_packed_bits_kept_as_floats_are_not_converted(base, tmp_path):
     stored = Quantization(storage_dtype="float32")
-    stage = tiny_stage(adapters={"language": Adapter(quantize=stored)})
+    taken = {"language": str(base)}
+    stage = tiny_stage(adapters={"language": Adapter(quantize=stored)}, init_from=taken)
     with pytest.raises(ValueError, match=r"storage_dtype: got float32 with .* bf16-true, which"):
         fit(stage, tmp_path, precision="bf16-true")
 
