@@ -1,7 +1,7 @@
 """The tokenizer's own chat template, split into what is learnt and what is not."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -73,7 +73,7 @@ class TokenizerTemplate(Chat):
         self, turns: Sequence[Turn], tokenizer: PreTrainedTokenizerBase, answer: bool
     ) -> tuple[str, Sequence[Turn]]:
         """Return the conversation as text with marks, and its turns as the template takes them."""
-        for as_taken in (turns, [replace(turn, text=turn.text.strip()) for turn in turns]):
+        for as_taken in _as_templates_take(turns):
             marked = [replace(turn, text=START + turn.text + END) for turn in as_taken]
             text = self._rendered(marked, tokenizer, answer)
             same = text.translate(_MARKS) == self._rendered(as_taken, tokenizer, answer)
@@ -128,6 +128,22 @@ class TokenizerTemplate(Chat):
         thinking = replace(self, thinking=True)
         with_header = thinking._rendered(asked, tokenizer, True)
         return with_header.removeprefix(thinking._rendered(asked, tokenizer, False))
+
+
+def _as_templates_take(turns: Sequence[Turn]) -> Iterator[Sequence[Turn]]:
+    """Yield a conversation as it is, then with less and less of the space around its turns.
+
+    Qwen3's template drops line breaks before an answer, and leaves what a user says alone; others
+    strip answers, or all turns.
+    """
+    yield turns
+    yield [_answer_as(turn, turn.text.lstrip("\n")) for turn in turns]
+    yield [_answer_as(turn, turn.text.strip()) for turn in turns]
+    yield [replace(turn, text=turn.text.strip()) for turn in turns]
+
+
+def _answer_as(turn: Turn, text: str) -> Turn:
+    return replace(turn, text=text) if turn.role == "assistant" else turn
 
 
 def _special_tokens(tokenizer: PreTrainedTokenizerBase) -> re.Pattern[str]:

@@ -29,6 +29,13 @@ def arrange(
             "model: got images with a layout, but the projector has no image_newline; "
             "allowed: a projector that add_newline was called on"
         )
+    made, room = tiles.shape[1], {layout.side**2 for layout in layouts}
+    if room != {made}:
+        raise ValueError(
+            f"model: got {made} tokens of each tile from the projector and room for "
+            f"{', '.join(map(str, sorted(room)))}, allowed: as many as the projector's num_tokens "
+            "says; make num_tokens and forward of the projector agree"
+        )
     newline = newline.to(tiles.dtype)
     of_images = tiles.split([layout.num_tiles for layout in layouts])
     tokens = [_image(own, layout, newline) for own, layout in zip(of_images, layouts, strict=True)]

@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def create_encoder(
     if folder := local_folder(model_name.removeprefix("local-dir:"), key="vision.model_name"):
         model_name = f"local-dir:{folder}"
     if not model_name.startswith(_SOURCES) and not timm.is_model(model_name):
-        near = timm.list_models(f"*{model_name.split('_')[0]}*")[:8]
+        near = get_close_matches(model_name, timm.list_models(), n=8)
         raise ValueError(
             f"vision.model_name: got {model_name!r}, allowed: a model of timm "
             f"(timm.list_models()), such as {', '.join(near) or 'vit_tiny_patch16_224'}; or "

@@ -125,14 +125,22 @@ def find_adapter(path: str | Path | None, part: str) -> SavedAdapter | None:
     try:
         config = json.loads((folder / CONFIG).read_text())
         known = json.loads((folder / BASE).read_text()) if (folder / BASE).is_file() else None
-    except ValueError as error:
-        raise ValueError(f"init_from.{part}: {folder} cannot be read ({error})") from error
-    adapter = _adapter(config, folder, part)
-    if known is None:
-        return SavedAdapter(folder, adapter, None)
-    quantize = Quantization(**known["quantize"]) if known["quantize"] else None
-    return SavedAdapter(
-        folder, replace(adapter, quantize=quantize), Base(known["fingerprint"], known["init_from"])
+        adapter = _adapter(config, folder, part)
+        if known is None:
+            return SavedAdapter(folder, adapter, None)
+        quantize = Quantization(**known["quantize"]) if known["quantize"] else None
+        base = Base(known["fingerprint"], known["init_from"])
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise _damaged(part, folder, str(error)) from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _damaged(part, folder, f"{CONFIG} or {BASE} is not as it was written") from error
+    return SavedAdapter(folder, replace(adapter, quantize=quantize), base)
+
+
+def _damaged(part: str, folder: Path, why: str) -> ValueError:
+    return ValueError(
+        f"init_from.{part}: {folder} cannot be read ({why}), allowed: an adapter as a run or peft "
+        f"left it, with {CONFIG} and {WEIGHTS}; copy it again, or train it again"
     )
 
 
@@ -190,7 +198,10 @@ def _read(folder: Path) -> dict[str, Tensor]:
     try:
         return load_file(folder / WEIGHTS)
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{folder / WEIGHTS} cannot be read ({error})") from error
+        raise ValueError(
+            f"{folder / WEIGHTS} cannot be read ({error}), allowed: the adapter's weights, whole; "
+            "copy the folder again, or train it again"
+        ) from error
 
 
 def _write(path: Path, value: Mapping[str, Any]) -> None:

@@ -39,6 +39,12 @@ def take_part(module: nn.Module, part: str, path: str | Path) -> None:
     Raises:
         ValueError: If the file lacks weights of the part or has others, and as of `load_part`.
     """
+    if not Path(path).exists():
+        raise ValueError(
+            f"init_from.{part}: got {path}, but there is no such folder or file, allowed: a run's "
+            "folder, a model's or a safetensors file; correct the path, or run the stage that "
+            "makes it first"
+        )
     loaded = load_part(module, part, path)
     lacking = [name for name in loaded.missing if name != _NEWLINE or loaded.is_published]
     left = [name for name in loaded.unexpected if not _is_harmless(name, module)]

@@ -20,7 +20,7 @@ def check_names(given: Mapping[str, Iterable[str]], parts: Collection[str]) -> N
         for key, names in given.items()
         if (unknown := set(names) - set(parts))
     ]
-    if unlearnt := sorted(set(given["adapters"]) - set(given["trainable"])):
+    if unlearnt := sorted(set(given["adapters"]) & set(parts) - set(given["trainable"])):
         problems.append(
             f"model.init_args.adapters: got {unlearnt}, allowed: parts in trainable, "
             f"{', '.join(given['trainable'])}; name them there too"

@@ -187,3 +187,13 @@ def test_a_default_system_turn_is_no_second_one():
     made = processor(TokenizerTemplate(default_system="be brief"))
     assert whole_and_learnt(made, CONVERSATION, 1)[0].count("system") == 1
     assert "system\nbe brief<" in whole_and_learnt(made, CONVERSATION[3:])[0]
+
+
+def test_only_the_line_breaks_that_a_template_drops_are_dropped():
+    turns = (
+        Turn("user", " what is it? "),
+        Turn("assistant", "\na cat ", trained=True),
+    )
+    whole, learnt = whole_and_learnt(processor(TokenizerTemplate()), turns)
+    assert "<|im_start|>user\n what is it? <|im_end|>" in whole
+    assert learnt == ["a cat <|im_end|>"]

@@ -58,3 +58,8 @@ def test_without_layouts_tiles_follow_each_other():
 def test_a_projector_without_its_newline_is_refused():
     with pytest.raises(ValueError, match="the projector has no image_newline"):
         arrange(torch.randn(1, 4, 2), [Layout(2)], None)
+
+
+def test_a_projector_that_puts_out_another_number_of_tokens_is_refused():
+    with pytest.raises(ValueError, match="got 9 tokens of each tile .* room for 4, allowed: as ma"):
+        arrange(torch.randn(1, 9, 2), [Layout(2)], torch.ones(2))

@@ -168,3 +168,8 @@ def test_other_kinds_of_transforms_take_timms_numbers():
     assert found == AnyRes(size_px=42)
     with pytest.raises(ValueError, match=r"image\.model_name: got 'vit_tinny', allowed"):
         timm_image("vit_tinny")
+
+
+def test_a_name_that_timm_does_not_know_has_near_ones_told():
+    with pytest.raises(ValueError, match=r"such as .*vit_so400m_patch14_siglip_384"):
+        TimmVision("vit_so400m_patch14_siglip_385")

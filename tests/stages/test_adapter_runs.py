@@ -219,8 +219,20 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(adapter, base, tmp_path):
 def test_adapters_need_a_part_that_learns(base):
     with pytest.raises(ValueError, match=r"got \['vision'\], allowed: parts in trainable"):
         started(base, None, adapters={"vision": LORA})
-    with pytest.raises(ValueError, match=r"adapters: got \['langauge'\], allowed: vision"):
+    with pytest.raises(ValueError, match=r"adapters: got \['langauge'\], allowed: vision") as told:
         started(base, None, adapters={"langauge": LORA})
+    assert str(told.value).count("langauge") == 1
+
+
+def test_a_damaged_adapter_is_told_so(base, tmp_path):
+    fit(started(base, LORA), tmp_path, steps=1)
+    taken, folder = {"language": str(tmp_path)}, tmp_path / "adapters/language"
+    (folder / "base.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"adapters/language cannot be read \(.*base.json is not"):
+        started(base, None, init_from=taken)
+    (folder / "adapter_model.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"cannot be read .*allowed: the adapter's weights, whole"):
+        started(base, None, init_from=taken)
 
 
 def test_an_adapter_on_weights_that_would_be_lost_is_refused_before_training(base, tmp_path):

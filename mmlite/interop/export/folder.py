@@ -1,6 +1,7 @@
 """Writing the folder: built, saved, loaded again by plain transformers, compared, then kept."""
 
 import os
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from mmlite.models import VisionLanguageModel
 from mmlite.runs import load_run
 
 DTYPES = ("float32", "bfloat16", "float16")
+_SIZE = r"\d+(\.\d+)?\s*[KMGT]B"
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,11 @@ def export_run(
         raise ValueError(f"--out: got {out}, which is not empty, allowed: a new or empty folder")
     if dtype is not None and dtype not in DTYPES:
         raise ValueError(f"--dtype: got {dtype!r}, allowed: {', '.join(DTYPES)}")
+    if not re.fullmatch(_SIZE, max_shard_size.strip(), re.IGNORECASE):
+        raise ValueError(
+            f"--max-shard-size: got {max_shard_size!r}, allowed: a number and KB, MB, GB or TB, "
+            "such as 5GB"
+        )
     stage = load_run(run)
     model = stage.built
     if not isinstance(model, VisionLanguageModel):

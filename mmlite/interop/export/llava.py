@@ -51,12 +51,12 @@ def to_llava(
         ValueError: If transformers' model has no way to compute it, naming what and why.
     """
     vision, projector = model.vision, model.projector
-    problems = _problems(vision, projector, model.language.dim)
     if any(".lora_" in f".{name}" for name, _ in model.named_parameters()):
-        problems.append(
-            "got adapters beside the weights, allowed: weights alone; merge the adapters first"
+        raise ValueError(
+            "export: got adapters beside the weights, allowed: weights alone; merge them first "
+            "(mmlite merge RUN --out NEW) and export what that writes"
         )
-    if problems:
+    if problems := _problems(vision, projector, model.language.dim):
         raise ValueError("export: " + "; ".join(problems))
     assert isinstance(vision, TimmVision), "checked above"
     text = model.language.model.config.to_dict()
