@@ -7,6 +7,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 from mmlite.config.explain import Known, explain
 from mmlite.config.problem import ArgumentProblem
+from mmlite.training.noise import quieten
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ def run(arguments: Sequence[str]) -> None:
         raise ArgumentProblem("export: got no --out, allowed: a new folder; give --out FOLDER")
     from mmlite.interop.export import Labels, export_run
 
+    quieten()
     labels = Labels(
         name=given.name,
         license=given.license,

@@ -7,6 +7,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 from mmlite.config.explain import Known, explain
 from mmlite.config.problem import ArgumentProblem
+from mmlite.training.noise import quieten
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ def run(arguments: Sequence[str]) -> None:
         raise ArgumentProblem(explain(str(error), known)) from error
     from mmlite.merge import merge_run
 
+    quieten()
     merged = merge_run(given.run, given.out, tolerance=given.tolerance)
     parts = ", ".join(f"{part} in {dtype}" for part, dtype in merged.parts.items())
     _log.info("Merged %s of %s into %s", parts, given.run, given.out)

@@ -61,5 +61,7 @@ def test_a_projector_without_its_newline_is_refused():
 
 
 def test_a_projector_that_puts_out_another_number_of_tokens_is_refused():
-    with pytest.raises(ValueError, match="got 9 tokens of each tile .* room for 4, allowed: as ma"):
+    with pytest.raises(
+        ValueError, match=r"got 9 tokens of each tile .* room for 4, allowed: as ma"
+    ):
         arrange(torch.randn(1, 9, 2), [Layout(2)], torch.ones(2))

@@ -72,7 +72,7 @@ def test_a_part_that_is_not_there_is_named(tmp_path):
 
 def test_a_missing_run_is_named(tmp_path):
     stage = tiny_stage(init_from={"language": str(tmp_path / "none")})
-    with pytest.raises(ValueError, match=r"init_from: got .*none"):
+    with pytest.raises(ValueError, match=r"init_from.language: got .*none, but there is no such"):
         stage.configure_model()
 
 
