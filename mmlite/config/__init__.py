@@ -1,5 +1,1 @@
 """Configuration: the files of a run, and what is wrong with a key, class or value in them."""
-
-from mmlite.config.class_defaults import forget_defaults
-
-forget_defaults()

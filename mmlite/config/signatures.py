@@ -11,6 +11,10 @@ from typing import Any
 
 from jsonargparse import Namespace
 
+from mmlite.config.class_defaults import forget_defaults
+
+forget_defaults()  # here, since whoever parses YAML for a person explains it by signatures
+
 GIVEN_BY_THE_PROGRAM = {"self", "processor", "params"}
 """Arguments that are never written in YAML."""
 
