@@ -34,13 +34,15 @@ class RowError(ValueError):
 
     @classmethod
     def at(cls, place: str, error: ValueError) -> Self:
-        """Return an error with the place it happened at in front, of the same kind.
+        """Return an error with the place it happened at in front, once, of the same kind.
 
         Args:
             place: Names the row, such as its source and number.
             error: What went wrong there; one without a kind is of a malformed row.
         """
-        found = cls(f"{place}: {error}", getattr(error, "problem", "malformed"))
+        text = str(error)
+        told = text if text.startswith(place) else f"{place}: {text}"
+        found = cls(told, getattr(error, "problem", "malformed"))
         found.place = place
         return found
 

@@ -108,8 +108,9 @@ def test_answer_that_is_none_of_its_choices(refused, tmp_path):
     known = {"task": "multiple_choice", "choices": ["red", "blue"], "answers": ["green"]}
     arguments = [*LANGUAGE, *llava(tmp_path, row(mmlite={**known, "source": "mine", "row": 0}))]
     shown = refused(arguments, status=1)
-    told = r"rows.json row 0: mine, row 0 \(7\): got answers \['green'\], allowed: one of its"
+    told = r"rows.json row 0 \(7\): got answers \['green'\], allowed: one of its"
     assert re.search(told, shown), shown
+    assert shown.count("rows.json") == 1
 
 
 def test_image_that_is_missing(refused, tmp_path):
