@@ -41,7 +41,7 @@ class RowError(ValueError):
             error: What went wrong there; one without a kind is of a malformed row.
         """
         text = str(error)
-        told = text if text.startswith(place) else f"{place}: {text}"
+        told = text if text.startswith((f"{place}:", f"{place} (")) else f"{place}: {text}"
         found = cls(told, getattr(error, "problem", "malformed"))
         found.place = place
         return found

@@ -141,8 +141,8 @@ def seed_step(seed: int, step: int, device: torch.device) -> None:
     mixed = np.random.SeedSequence((seed % 2**64, step, rank())).generate_state(1, np.uint64)
     number = int(mixed[0]) >> 1
     torch.default_generator.manual_seed(number)
-    if device.type == "cuda":
-        torch.cuda.manual_seed(number)
+    if device.type in ("cuda", "mps"):
+        getattr(torch, device.type).manual_seed(number)
 
 
 def sum_over_processes(value: torch.Tensor) -> torch.Tensor:

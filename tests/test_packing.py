@@ -112,6 +112,14 @@ def test_models_that_mix_packed_examples_are_refused(model_type):
     assert language.training
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_models_that_begin_with_hardly_any_mixing_are_refused_too(dtype):
+    config = {**OTHERS["lfm2"], "initializer_range": 0.005}
+    language = NewLanguageModel(40, "lfm2", config).to(dtype)
+    with pytest.raises(ValueError, match="depends on the words of the one packed before it"):
+        check_isolation(language)
+
+
 @pytest.mark.parametrize("attention", ["sdpa", "eager", "flex_attention"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_models_that_keep_packed_examples_apart_are_told_from_them(attention, dtype):

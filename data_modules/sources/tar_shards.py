@@ -69,8 +69,8 @@ def scan(file: BinaryIO, name: str) -> list[Sample]:
                     samples.append(Sample(key))
                 if kind.lower() in samples[-1].spans:
                     raise ValueError(
-                        f"{name}: got {member.name} twice in one sample, allowed: a name once; "
-                        "name the files of each sample apart"
+                        f"{name}: got {member.name} beside another {kind.lower()} of its sample, "
+                        "allowed: one of a kind, capitals apart; name the files of samples apart"
                     )
                 samples[-1].spans[kind.lower()] = (member.offset_data, member.size)
             # An archive ends in empty blocks; where they are missing, so may be other samples.

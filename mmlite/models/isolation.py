@@ -17,26 +17,21 @@ from mmlite.models.language import LanguageModel
 LENGTH = 8
 """Tokens of the example that is looked at."""
 
-TOLERANCES = {torch.float32: (1e-6, 1e-3)}
-"""By type: relative difference that another example's words and its length may make.
-
-What is masked counts exactly nothing, so words make none at all in models that keep examples apart;
-another length may change the order of sums. Fresh weights can let so little through as 1e-5.
-"""
-
-LOW_PRECISION = (1e-3, 1e-1)
-"""The same for bfloat16 and float16."""
+TOLERANCE, LOW_PRECISION = 1e-3, 1e-1
+"""Relative difference that the length of the example before it may make, which may change the order
+of sums: in float32 and float64, and in other types."""
 
 
 def check_isolation(language: LanguageModel) -> None:
     """Stop where packed examples would be computed otherwise than alone.
 
-    The same example is put behind another one, behind one with other words, and behind a shorter
-    one. Its hidden states must be the same. `sdpa` or `eager` attention is measured, whichever
-    other is chosen: what matters is what else mixes tokens.
+    An example is put behind another one. No gradient may flow from it to the other: what attention
+    masks gets exactly none, and whatever else mixes tokens lets some through, however little. Nor
+    may it matter how long the other is. `sdpa` or `eager` attention is measured, whichever other is
+    chosen.
 
     Raises:
-        ValueError: If they are not, or the model takes no positions.
+        ValueError: If they are mixed, or the model takes no positions.
     """
     name = str(language.model.config.model_type)
     allowed = (
@@ -44,46 +39,48 @@ def check_isolation(language: LanguageModel) -> None:
         "qwen3, llama or gemma3; leave pack_tokens out, which makes batches by length"
     )
     try:
-        with torch.no_grad(), _as_is(language):
-            other_words, other_length = _differences(language)
+        with torch.enable_grad(), _as_is(language):
+            flow, difference = _measure(language)
     except TypeError as error:
         raise ValueError(
             f"data.init_args.budget.pack_tokens: got language model {name}, which takes no "
             f"positions ({error}), {allowed}"
         ) from error
-    words, length = TOLERANCES.get(language.table.dtype, LOW_PRECISION)
-    if other_words > words or other_length > length:
-        cause = "words" if other_words > words else "length"
+    is_precise = language.table.dtype in (torch.float32, torch.float64)
+    tolerance = TOLERANCE if is_precise else LOW_PRECISION
+    if flow > 0 or difference > tolerance:
+        cause = "words" if flow > 0 else "length"
         raise ValueError(
             f"data.init_args.budget.pack_tokens: got language model {name}, in which an example "
-            f"depends on the {cause} of the one packed before it (its hidden states change by "
-            f"{max(other_words, other_length):.1g} of their size), {allowed}"
+            f"depends on the {cause} of the one packed before it, {allowed}"
         )
 
 
-def _differences(language: LanguageModel) -> tuple[float, float]:
-    """Return how far another example's words, and its length, change the one behind it."""
+def _measure(language: LanguageModel) -> tuple[float, float]:
+    """Return how much gradient reaches the example before, and what its length changes."""
     table = language.table
-    ids = torch.arange(4 * LENGTH, device=table.device) * 7919 % len(table)
-    example, first, second, rest = ids.split(LENGTH)
+    ids = torch.arange(3 * LENGTH, device=table.device) * 7919 % len(table)
+    example, other, rest = ids.split(LENGTH)
     shorter = LENGTH - 3
     rows = torch.stack(
         [
-            torch.cat([first, example]),
-            torch.cat([second, example]),
-            torch.cat([first[:shorter], example, rest[: LENGTH - shorter]]),
+            torch.cat([other, example]),
+            torch.cat([other[:shorter], example, rest[: LENGTH - shorter]]),
         ]
     )
     positions = [
         [*range(LENGTH), *range(LENGTH)],
-        [*range(LENGTH), *range(LENGTH)],
         [*range(shorter), *range(LENGTH), *range(LENGTH - shorter)],
     ]
-    embedded = language.embed(rows)
+    embedded = language.embed(rows).detach().requires_grad_()
     hidden = language(embedded, None, torch.tensor(positions, device=table.device))
-    behind, behind_other = hidden[0, LENGTH:], hidden[1, LENGTH:]
-    behind_shorter = hidden[2, shorter : shorter + LENGTH]
-    return _difference(behind, behind_other), _difference(behind, behind_shorter)
+    behind = hidden[0, LENGTH:]
+    # Not their sum alone, which norms hold fast.
+    weights = torch.linspace(-1, 1, behind.numel(), device=behind.device).view_as(behind)
+    (gradient,) = torch.autograd.grad((behind.float() * weights).sum(), embedded)
+    flow = float(gradient[0, :LENGTH].float().abs().sum())
+    with torch.no_grad():
+        return flow, _difference(behind, hidden[1, shorter : shorter + LENGTH])
 
 
 def _difference(one: Tensor, other: Tensor) -> float:

@@ -96,7 +96,8 @@ class PartAdapters:
         ]
         if not doubtful:
             return
-        with torch.random.fork_rng(devices=[]):
+        is_used = torch.cuda.is_available() and torch.cuda.is_initialized()
+        with torch.random.fork_rng([torch.cuda.current_device()] if is_used else []):
             again = dict(build().named_children())
         random = [p for p in doubtful if base_fingerprint(parts[p]) != base_fingerprint(again[p])]
         if random:

@@ -360,7 +360,7 @@ class Stage(LightningModule, ABC):
             path = given if saved is None else self.adapters.found(part, saved)
             if path is None:
                 continue  # the part as it is built is the adapter's base
-            take_part(self.parts[part], part, path)
+            take_part(self.parts[part], part, path, is_trained=part in self.trainable)
             self.adapters.taken_from(part, path)
         self.adapters.merge_others(self.built, self.parts, self.processor)
 

@@ -24,17 +24,19 @@ _COMPUTED = r"rotary_emb\.inv_freq$"
 _NEWLINE = "image_newline"
 
 
-def take_part(module: nn.Module, part: str, path: str | Path) -> None:
+def take_part(module: nn.Module, part: str, path: str | Path, *, is_trained: bool = False) -> None:
     """Load a part's weights for a stage to begin with.
 
     Left out without a word is what the part was built without on purpose: a last norm, a pooling
     head, what lies behind the layer whose features are taken. An `image_newline` may come or go
-    with the images' transform, and the log says so: a run at a fixed resolution has none.
+    with the images' transform, and the log says so: a run at a fixed resolution has none, and one
+    that sees tiles learns its own.
 
     Args:
         module: The part.
         part: Its name.
         path: As for `load_part`.
+        is_trained: Whether the part learns, and so may begin with a new `image_newline`.
 
     Raises:
         ValueError: If the file lacks weights of the part or has others, and as of `load_part`.
@@ -46,7 +48,8 @@ def take_part(module: nn.Module, part: str, path: str | Path) -> None:
             "makes it first"
         )
     loaded = load_part(module, part, path)
-    lacking = [name for name in loaded.missing if name != _NEWLINE or loaded.is_published]
+    may_be_new = is_trained and not loaded.is_published
+    lacking = [name for name in loaded.missing if name != _NEWLINE or not may_be_new]
     left = [name for name in loaded.unexpected if not _is_harmless(name, module)]
     told = f"init_from.{part}: got {path}, which"
     if lacking:
@@ -67,7 +70,7 @@ def _advice(lacking: Sequence[str]) -> str:
     if _NEWLINE in lacking:
         return (
             "give a model that was trained on tiles, or see images at a fixed resolution "
-            "(mmlite.images.ImageTransform)"
+            "(mmlite.images.ImageTransform); a run's own projector may also be trained"
         )
     if all(name.endswith("lm_head.weight") for name in lacking):
         return "build the language model with its head tied to its table, as the file has it"

@@ -42,11 +42,6 @@ class LastCheckpoint(ModelCheckpoint):
         self._put_off: int | None = None
         """Step whose checkpoint is written a step later."""
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        super().setup(trainer, pl_module, stage)
-        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
-            trainer.strategy.checkpoint_io = InPlace()
-
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -62,22 +57,35 @@ class LastCheckpoint(ModelCheckpoint):
                 self._put_off = step
                 return
         self._put_off = None
-        if step == trainer.max_steps:
-            return  # see `on_train_end`
+        if not _is_over(trainer):
+            self._save(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # A run that is stopped early can be gone on with. Of a run's own last step there is no
+        # checkpoint: Lightning does nothing at all when it resumes from one, so a run killed
+        # before its weights are written, which is now, would never leave any.
+        is_saved = self._should_skip_saving_checkpoint(trainer)
+        if trainer.should_stop and not is_saved and not _is_over(trainer):
+            self._save(trainer)
+
+    def _save(self, trainer: Trainer) -> None:
         candidates = self._monitor_candidates(trainer)
         self._save_topk_checkpoint(trainer, candidates)
         self._save_last_checkpoint(trainer, candidates)
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # The weights are written now. Of the last step there is no checkpoint: Lightning does
-        # nothing at all when it resumes from one, so a run killed here would never leave weights.
-        pass
-
     def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
+        usual = trainer.strategy.checkpoint_io
+        if type(usual) is not TorchCheckpointIO:  # a plugin, which knows what it does
+            super()._save_checkpoint(trainer, filepath)
+            return
         part = Path(f"{filepath}.part")
         if trainer.is_global_zero:
             _remove(part)  # of a run that was killed
-        super()._save_checkpoint(trainer, str(part))  # by all processes, which wait for each other
+        trainer.strategy.checkpoint_io = InPlace()
+        try:
+            super()._save_checkpoint(trainer, str(part))  # by all processes, which then meet
+        finally:
+            trainer.strategy.checkpoint_io = usual
         if trainer.is_global_zero:
             _remove(Path(filepath))
             os.replace(part, filepath)
@@ -100,7 +108,11 @@ class LastCheckpoint(ModelCheckpoint):
         if trainer.is_global_zero:
             part = Path(f"{linkpath}.part")
             _remove(part)
-            part.symlink_to(os.path.relpath(filepath, os.path.dirname(linkpath)))
+            try:
+                part.symlink_to(os.path.relpath(filepath, os.path.dirname(linkpath)))
+            except OSError:  # a disk without links
+                copy = shutil.copytree if os.path.isdir(filepath) else shutil.copyfile
+                copy(filepath, part)
             if not os.path.islink(linkpath):
                 _remove(Path(linkpath))
             os.replace(part, linkpath)
@@ -129,6 +141,15 @@ class InPlace(TorchCheckpointIO):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         with Path(path).open("wb") as file:
             torch.save(checkpoint, file)
+
+
+def _is_over(trainer: Trainer) -> bool:
+    """Whether a run has taken all the steps or epochs that it was to take."""
+    if trainer.global_step == trainer.max_steps:
+        return True
+    if trainer.max_epochs in (None, -1) or not trainer.is_last_batch:
+        return False
+    return trainer.current_epoch + 1 >= trainer.max_epochs
 
 
 def _remove(path: Path) -> None:

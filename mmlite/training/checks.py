@@ -72,15 +72,13 @@ def check_checkpoint(path: str | None, strategy: Any) -> None:
         raise ArgumentProblem(
             f"ckpt_path: got {path}, which is cut off or no checkpoint, {allowed}"
         )
-    shards = isinstance(strategy, Namespace) and strategy.class_path.endswith(
-        "ModelParallelStrategy"
-    )
-    if Path(path).is_dir() and not shards:
+    named = strategy.class_path if isinstance(strategy, Namespace) else str(strategy or "auto")
+    if Path(path).is_dir() and named.endswith(("auto", "ddp", "DDPStrategy", "DeviceStrategy")):
         raise ArgumentProblem(
             f"ckpt_path: got {path}, the folder of a sharded run, allowed: a file, without "
             "sharding; give the overlay of the run last (-c experiments/overlays/fsdp.yaml)"
         )
-    if Path(path).is_file() and shards:
+    if Path(path).is_file() and named.endswith("ModelParallelStrategy"):
         raise ArgumentProblem(
             f"ckpt_path: got {path}, a file of a run that was not sharded, allowed: the folder of "
             "a sharded one; resume without the sharding overlay, or take weights alone by init_from"

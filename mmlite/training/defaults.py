@@ -27,12 +27,13 @@ def fill_in(trainer: Namespace, folder: Path) -> None:
         )
     callbacks = trainer.get("callbacks") or []
     callbacks = list(callbacks) if isinstance(callbacks, list) else [callbacks]
-    named = " ".join(str(callback.get("class_path")) for callback in callbacks)
+    named = [str(callback.get("class_path")) for callback in callbacks]
+    has_saver = any(name.endswith(("ModelCheckpoint", "LastCheckpoint")) for name in named)
     for callback in callbacks:  # Lightning would put them beside the logs
         is_saver = str(callback.get("class_path")).endswith("ModelCheckpoint")
         if is_saver and callback.init_args.get("dirpath") is None:
             callback.init_args.dirpath = str(folder / CHECKPOINTS)
-    if trainer.get("enable_checkpointing") in (None, True) and "Checkpoint" not in named:
+    if trainer.get("enable_checkpointing") in (None, True) and not has_saver:
         callbacks.append(
             _instance(
                 "mmlite.training.checkpoint.LastCheckpoint",
@@ -40,7 +41,8 @@ def fill_in(trainer: Namespace, folder: Path) -> None:
                 every_n_train_steps=_steps_between_checkpoints(trainer.get("max_steps") or -1),
             )
         )
-    if trainer.get("enable_progress_bar") in (None, True) and "Progress" not in named:
+    has_progress = any("Progress" in name for name in named)
+    if trainer.get("enable_progress_bar") in (None, True) and not has_progress:
         callbacks.append(_instance("mmlite.training.progress.RunProgress"))
     trainer["callbacks"] = callbacks
 

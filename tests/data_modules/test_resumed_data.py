@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 import torch
+from jsonargparse import Namespace
 from lightning import Callback
 from lightning.fabric.plugins.environments.lightning import find_free_network_port
+from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch.strategies import ModelParallelStrategy
 from tiny import tiny_examples, tiny_stage, tiny_trainer
 
@@ -15,6 +17,7 @@ from data_modules import Mixed, TextData
 from data_modules.batching import BatchBudget
 from data_modules.sources import Source
 from mmlite.training.checkpoint import InPlace, LastCheckpoint, WholeSteps
+from mmlite.training.defaults import fill_in
 
 
 class Examples(Source):
@@ -158,7 +161,8 @@ def test_a_run_killed_while_it_saves_leaves_a_whole_checkpoint(killed_in, tmp_pa
 
     def killed_later(self, trainer, pl_module, batch, batch_idx):
         if trainer.global_step == 3:
-            monkeypatch.setattr(InPlace, killed_in, half)
+            owner = InPlace if killed_in == "save_checkpoint" else TorchCheckpointIO
+            monkeypatch.setattr(owner, killed_in, half)
 
     monkeypatch.setattr(Watch, "on_train_batch_start", killed_later)
     with pytest.raises(Killed):
@@ -166,3 +170,28 @@ def test_a_run_killed_while_it_saves_leaves_a_whole_checkpoint(killed_in, tmp_pa
     last = tmp_path / "run" / "kept" / "last.ckpt"
     step = {"save_checkpoint": 2, "remove_checkpoint": 4}[killed_in]
     assert torch.load(last, weights_only=True)["global_step"] == step
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_run_that_is_stopped_leaves_a_checkpoint_of_where(has_links, tmp_path, monkeypatch):
+    def stopping(self, trainer, pl_module, batch, batch_idx):
+        trainer.should_stop = trainer.global_step == 4
+
+    def refuse(self, target):
+        raise PermissionError
+
+    monkeypatch.setattr(Watch, "on_train_batch_start", stopping)
+    if not has_links:
+        monkeypatch.setattr(Path, "symlink_to", refuse)
+    fit(tmp_path / "run", Watch(), saved=3, resume=False)
+    last = tmp_path / "run" / "kept" / "last.ckpt"
+    assert last.is_symlink() is has_links
+    assert torch.load(last, weights_only=True)["global_step"] == 5
+
+
+def test_what_else_is_called_a_checkpoint_does_not_take_its_place(tmp_path):
+    rescue = "lightning.pytorch.callbacks.OnExceptionCheckpoint"
+    trainer = Namespace(callbacks=[Namespace(class_path=rescue, init_args=Namespace())])
+    fill_in(trainer, tmp_path)
+    names = [callback.class_path.rpartition(".")[2] for callback in trainer.callbacks]
+    assert names == ["OnExceptionCheckpoint", "LastCheckpoint", "RunProgress"]

@@ -80,8 +80,8 @@ def test_study_is_read_and_its_source_built(file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", STUDIES, ids=short)
-def test_every_run_of_a_study_parses(file: Path, tmp_path: Path) -> None:
-    """The command lines that workers are given, each by its own files and flags."""
+def test_every_run_and_size_of_a_study_parses(file: Path, tmp_path: Path) -> None:
+    """The command lines that workers are given: each run once, and each file of a size."""
     study = StudySpec.read(ROOT / command(file)[1])
     jobs = jobs_to_read(plan(study, tmp_path))
     assert jobs

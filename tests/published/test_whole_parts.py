@@ -5,6 +5,7 @@ import logging
 import pytest
 import torch
 from checkpoints import IMAGE_PX, PATCH_PX, VISION_DIM, VOCABULARY, AuthorsModel, save_whole
+from safetensors.torch import save_file
 from tiny import tiny_language_of
 
 from mmlite.models import MLPProjector, TimmVision
@@ -106,3 +107,13 @@ def test_what_a_part_is_built_without_is_left_out_without_a_word(tmp_path, caplo
         f"init_from.projector: {folder}: image_newline is left out, for images are not seen in "
         "tiles"
     ]
+
+
+def test_tiles_need_a_newline_that_is_given_or_learnt(tmp_path, caplog):
+    without = {f"projector.{k}": v for k, v in projector().state_dict().items()}
+    save_file(without, tmp_path / "weights.safetensors")
+    with pytest.raises(ValueError, match=r"image_newline.*a run's own projector may also be train"):
+        take_part(projector(is_tiled=True), "projector", tmp_path)
+    with caplog.at_level(logging.WARNING):
+        take_part(projector(is_tiled=True), "projector", tmp_path, is_trained=True)
+    assert "has no image_newline: a new one is learnt" in caplog.text
