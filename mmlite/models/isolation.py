@@ -3,7 +3,7 @@
 Attention of transformers does, told by positions that start again (`mmlite.packing`). What mixes
 tokens in another way does not: convolutions, state spaces and linear attention carry on across the
 boundary, learnt positions and ALiBi may count from the beginning of the row. None of them says so,
-so it is measured: a dozen tokens through the model, once.
+so it is measured: a few dozen tokens through the model and back, once.
 """
 
 from collections.abc import Iterator
