@@ -97,6 +97,8 @@ def siglip_to_timm(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, tensor in weights.items():
         module, _, kind = name.rpartition(".")
         block = re.fullmatch(r"encoder\.layers\.(\d+)\.(.+)", module)
+        if name == "embeddings.position_ids":
+            continue  # numbers from 0, which some programs stored
         if name == _POSITIONS[1]:
             made[_POSITIONS[0]] = tensor.unsqueeze(0)
         elif name == _PROBE[1]:
