@@ -35,6 +35,9 @@ _IN_BLOCK = {
 
 _STACKED = ("q_proj", "k_proj", "v_proj")
 _POSITIONS = ("pos_embed", "embeddings.position_embedding.weight")
+_COUNTED = "embeddings.position_ids"
+"""Numbers from 0, which some programs store."""
+
 _PROBE = ("attn_pool.latent", "head.probe")
 
 
@@ -97,8 +100,6 @@ def siglip_to_timm(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, tensor in weights.items():
         module, _, kind = name.rpartition(".")
         block = re.fullmatch(r"encoder\.layers\.(\d+)\.(.+)", module)
-        if name == "embeddings.position_ids":
-            continue  # numbers from 0, which some programs stored
         if name == _POSITIONS[1]:
             made[_POSITIONS[0]] = tensor.unsqueeze(0)
         elif name == _PROBE[1]:
@@ -117,6 +118,7 @@ def siglip_to_timm(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
             made[f"attn_pool.kv.{kind}"] = tensor[dim:].clone()
         else:
             unknown.append(name)
+    unknown = [name for name in unknown if name != _COUNTED]
     _refuse(unknown, "transformers", "embeddings, encoder.layers, post_layernorm, head")
     for place, parts in stacks.items():
         if len(parts) < len(_STACKED):
