@@ -47,8 +47,8 @@ class PlannedLoader:
 
     A row whose images cannot be loaded is told to `refuse`, which raises or lets it be left out.
     Every process then still has as many batches as the others: one whose rows are all left out
-    holds a row that counts for nothing. A whole epoch of none raises, and one of
-    such rows where this is the only process.
+    holds a row that counts for nothing. A whole epoch of none raises, and one of such rows where
+    this is the only process.
 
     Args:
         plan: Yields encoded sequences.

@@ -165,7 +165,7 @@ class Stage(LightningModule, ABC):
     @final
     def setup(self, stage: str) -> None:
         prepare(self.trainer.precision_plugin, is_trained=stage == "fit")
-        self._seed = torch.initial_seed()  # before anything is drawn: what `seed_everything` set
+        self._seed = torch.initial_seed()  # what `seed_everything` set; each step sets its own
 
     @final
     def configure_model(self) -> None:
