@@ -13,7 +13,10 @@ from typing import Any, Literal
 _log = logging.getLogger(__name__)
 
 BAD_ROWS_FILE = "bad_rows.jsonl"
-"""Name of the list in a run's folder; the second process writes `bad_rows.1.jsonl`, and so on."""
+"""Name of the list in a run's folder; the second process writes `bad_rows.1.jsonl`, and so on.
+
+A list of its own has what is asked of a run later: `bad_rows.predict.jsonl`.
+"""
 
 Action = Literal["fail", "skip"]
 
@@ -81,7 +84,7 @@ class BadRowLog:
         """How many rows of each kind were left out."""
         return Counter(self._problems.values())
 
-    def write_to(self, folder: Path, rank: int) -> None:
+    def write_to(self, folder: Path, rank: int, command: str = "fit") -> None:
         """List rows in a run's folder from now on; those that are known so far at once.
 
         A checkpoint holds what the first process left out. Any other goes on from its own list.
@@ -89,9 +92,12 @@ class BadRowLog:
         Args:
             folder: Of the run.
             rank: Number of this process.
+            command: What reads the rows; `fit`, `validate`, `test` or `predict`.
         """
         name = Path(BAD_ROWS_FILE)
-        self.path = folder / (f"{name.stem}.{rank}{name.suffix}" if rank else name)
+        of = [command] if command != "fit" else []
+        of += [str(rank)] if rank else []
+        self.path = folder / ".".join([name.stem, *of, name.suffix[1:]])
         if rank and self._is_resumed and self.path.exists():
             self._problems = {**_listed(self.path), **self._problems}
         lines = "".join(_line(problem, message) for message, problem in self._problems.items())

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 from lightning import LightningDataModule, Trainer
-from lightning.pytorch.trainer.states import TrainerFn
 
 from data_modules.bad_rows import BadRowLog, BadRows
 from data_modules.batching import BatchBudget, BatchPlan, Places, PlannedLoader, none_left
@@ -172,13 +171,17 @@ class ExampleData(LightningDataModule, ABC):
         return [example for example in composed if example is not None]
 
     def _held_out(self, sources: Sequence[Source], split: str) -> PlannedLoader | list[Any]:
+        asked = None if self.trainer is None else self.trainer.state.fn
+        command = "fit" if asked is None else asked.value
         if not sources:
-            if self.trainer is None or self.trainer.state.fn == TrainerFn.FITTING:
+            if command == "fit":
                 return []
             raise ValueError(
                 f"data.init_args.{split}: got no sources, allowed: a list of sources; give one in "
-                f"a file after the run's, for there is nothing to {self.trainer.state.fn}"
+                f"a file after the run's, for there is nothing to {command}"
             )
+        if self.trainer is not None and command != "fit":
+            self.bad_rows.write_to(Path(self.trainer.default_root_dir), rank(), command)
         examples = self._read_all(sources, split)
         return self._loader(
             lambda epoch: examples,

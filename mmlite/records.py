@@ -147,7 +147,8 @@ class Example:
     @property
     def row_name(self) -> str:
         """What errors call it: its file and place in it, else its source and row; and its id."""
-        return f"{self.place or f'{self.source} row {self.row}'} ({self.id})"
+        place = self.place or f"{self.source or 'unnamed source'} row {self.row}"
+        return f"{place} ({self.id})"
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-serialisable mapping."""

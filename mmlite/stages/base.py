@@ -29,7 +29,7 @@ from mmlite.processor import Processor
 from mmlite.records import Prediction
 from mmlite.stages.adapter_files import find_adapter
 from mmlite.stages.adapters import PartAdapters
-from mmlite.stages.answers import Answered, answer, prediction
+from mmlite.stages.answers import Answered, answer, check_tasks, prediction, why_none
 from mmlite.stages.checkpoints import is_checkpoint
 from mmlite.stages.handover import take_part
 from mmlite.stages.names import check_names
@@ -256,6 +256,9 @@ class Stage(LightningModule, ABC):
         return self.measure(batch, "test")
 
     def predict_step(self, batch: Batch, batch_index: int) -> list[Prediction]:
+        if (why := self._why_no_answers()) is not None:
+            raise ValueError(why)
+        check_tasks(batch.examples)
         return [prediction(answered) for answered in self._answer(batch)]
 
     def measure(self, batch: Batch, prefix: str) -> dict[str, Any] | None:
@@ -267,7 +270,7 @@ class Stage(LightningModule, ABC):
         )
         answered = self._answer(batch)
         # Every process logs, for what is logged is summed by all: a share may be empty.
-        if answered or (world_size() > 1 and self.decoding is not None and not self._is_sharded()):
+        if answered or (world_size() > 1 and self._why_no_answers() is None):
             size = len(answered)
             score = sum(a.score for a in answered) / max(size, 1)
             self.log(f"{prefix}/score", score, prog_bar=True, batch_size=size, sync_dist=True)
@@ -275,13 +278,14 @@ class Stage(LightningModule, ABC):
 
     def _answer(self, batch: Batch) -> list[Answered]:
         """Let the model write the last turn of each Example of a batch."""
-        model = self.built
-        if self.decoding is None or self._is_sharded():
+        if self.decoding is None or self._why_no_answers() is not None:
             return []
-        if not isinstance(model, VisionLanguageModel):
-            return []
+        assert isinstance(self.built, VisionLanguageModel), "others write no answers"
         with uncompiled() if self.speed.compile else nullcontext():
-            return answer(Engine(model, self.processor), batch.examples, self.decoding)
+            return answer(Engine(self.built, self.processor), batch.examples, self.decoding)
+
+    def _why_no_answers(self) -> str | None:
+        return why_none(self.built, self.decoding, is_sharded=self._is_sharded())
 
     def on_train_epoch_start(self) -> None:
         for name, part in self.parts.items():

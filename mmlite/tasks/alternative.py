@@ -4,7 +4,7 @@ import re
 from typing import ClassVar
 
 from mmlite.records import Example
-from mmlite.tasks.base import Task, row_name
+from mmlite.tasks.base import Task
 from mmlite.tasks.reading import Answer, find_answer, read_letter
 from mmlite.tasks.short_answer import normalize_answer
 
@@ -44,7 +44,7 @@ class Alternative(Task):
             meaning = _meanings(example).get(normalize_answer(answer) or answer.lower())
             if meaning is None:
                 raise ValueError(
-                    f"{row_name(example)}: got answer {answer!r}, allowed: "
+                    f"{example.row_name}: got answer {answer!r}, allowed: "
                     f"{', '.join(_meanings(example))}; a two-alternative row has one of these"
                 )
             golds.append(meaning)

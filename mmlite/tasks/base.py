@@ -52,15 +52,8 @@ class Task(ABC):
         """Return the answers of an example as its source gave them; it must have some."""
         if not example.answers:
             raise RowError(
-                f"{row_name(example)}: got no answer, allowed: one or more for task {self.name}; "
+                f"{example.row_name}: got no answer, allowed: one or more for task {self.name}; "
                 f"give the row an answer or leave it out",
                 "empty_answer",
             )
         return example.answers
-
-
-def row_name(example: Example) -> str:
-    """Return how errors name the row of a source from which an example comes."""
-    if example.place:
-        return example.row_name
-    return f"{example.source or 'unnamed source'}, row {example.row} ({example.id})"

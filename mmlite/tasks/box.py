@@ -4,7 +4,7 @@ import re
 from typing import ClassVar
 
 from mmlite.records import Example
-from mmlite.tasks.base import Task, row_name
+from mmlite.tasks.base import Task
 from mmlite.tasks.reading import find_answer
 
 Corners = tuple[float, float, float, float]
@@ -95,7 +95,7 @@ class Box(Task):
             box = read_box(answer)
             if box is None:
                 raise ValueError(
-                    f"{row_name(example)}: got answer {answer!r}, allowed: [x1, y1, x2, y2] in "
+                    f"{example.row_name}: got answer {answer!r}, allowed: [x1, y1, x2, y2] in "
                     f"fractions from 0 to 1; divide pixels by the image's width and height"
                 )
             boxes.append(box)

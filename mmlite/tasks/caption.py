@@ -5,7 +5,7 @@ from collections import Counter
 from typing import ClassVar
 
 from mmlite.records import Example
-from mmlite.tasks.base import Task, row_name
+from mmlite.tasks.base import Task
 
 
 def token_f1(text: str, gold: str) -> float:
@@ -45,7 +45,7 @@ class Caption(Task):
         """Return the gold caption."""
         if example.caption is None:
             raise ValueError(
-                f"{row_name(example)}: got no caption, allowed: a text for task caption; "
+                f"{example.row_name}: got no caption, allowed: a text for task caption; "
                 f"give the row a caption or leave it out"
             )
         return (example.caption,)

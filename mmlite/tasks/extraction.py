@@ -4,7 +4,7 @@ import re
 from typing import ClassVar
 
 from mmlite.records import Example
-from mmlite.tasks.base import Task, row_name
+from mmlite.tasks.base import Task
 
 
 def clauses_of(text: str) -> frozenset[str]:
@@ -45,7 +45,7 @@ class Extraction(Task):
         """Return the gold extraction."""
         if example.extraction is None:
             raise ValueError(
-                f"{row_name(example)}: got no extraction, allowed: a text for task extraction; "
+                f"{example.row_name}: got no extraction, allowed: a text for task extraction; "
                 f"give the row an extraction or leave it out"
             )
         return (example.extraction,)

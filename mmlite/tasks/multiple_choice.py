@@ -4,7 +4,7 @@ import re
 from typing import ClassVar
 
 from mmlite.records import Example
-from mmlite.tasks.base import Task, row_name
+from mmlite.tasks.base import Task
 from mmlite.tasks.reading import LETTERS, Answer, find_answer, read_letter
 from mmlite.tasks.short_answer import normalize_answer
 
@@ -52,7 +52,7 @@ class MultipleChoice(Task):
         missing = right.difference(choices)
         if missing:
             raise ValueError(
-                f"{row_name(example)}: got answers {list(example.answers)}, allowed: one of its "
+                f"{example.row_name}: got answers {list(example.answers)}, allowed: one of its "
                 f"choices {list(example.choices)}; correct the row or leave it out"
             )
         return tuple(
@@ -63,7 +63,7 @@ class MultipleChoice(Task):
         """Return the options of an example; it must have some."""
         if not 2 <= len(example.choices) <= len(LETTERS):
             raise ValueError(
-                f"{row_name(example)}: got {len(example.choices)} choices, "
+                f"{example.row_name}: got {len(example.choices)} choices, "
                 f"allowed: 2 to {len(LETTERS)}; give the row choices or use task short_answer"
             )
         return example.choices

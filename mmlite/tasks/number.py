@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from mmlite.records import Example
-from mmlite.tasks.base import Task, row_name
+from mmlite.tasks.base import Task
 from mmlite.tasks.numerals import numbers_in, only_number
 from mmlite.tasks.reading import find_answer
 
@@ -40,7 +40,7 @@ class Number(Task):
             number = only_number(answer)
             if number is None:
                 raise ValueError(
-                    f"{row_name(example)}: got answer {answer!r}, allowed: a number such as "
+                    f"{example.row_name}: got answer {answer!r}, allowed: a number such as "
                     f"7, 2.5 or seven; use task short_answer for words"
                 )
             golds.append(number)

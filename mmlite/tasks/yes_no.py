@@ -4,7 +4,7 @@ import re
 from typing import ClassVar
 
 from mmlite.records import Example
-from mmlite.tasks.base import Task, row_name
+from mmlite.tasks.base import Task
 from mmlite.tasks.reading import Answer, find_answer
 
 _MEANING = {"yes": "yes", "true": "yes", "no": "no", "false": "no"}
@@ -40,7 +40,7 @@ class YesNo(Task):
             word = answer.strip(" .").lower()
             if word not in _MEANING:
                 raise ValueError(
-                    f"{row_name(example)}: got answer {answer!r}, allowed: {', '.join(_MEANING)}; "
+                    f"{example.row_name}: got answer {answer!r}, allowed: {', '.join(_MEANING)}; "
                     f"use task short_answer for other words"
                 )
             golds.append(_MEANING[word])

@@ -20,6 +20,7 @@ from data_modules.batching import BatchBudget
 from data_modules.sources import HuggingFace, LLaVA, Parquet, Source, WebDataset
 from data_modules.sources.lazy import LazyRows
 from mmlite.errors import RowError, RowProblem
+from mmlite.generation import Decoding
 from mmlite.records import Example, ImageRef, Turn
 
 KINDS = tuple(get_args(RowProblem))
@@ -179,6 +180,25 @@ def test_the_list_is_in_the_run_and_goes_on_when_resumed(tmp_path: Path):
     again.bad_rows.write_to(tmp_path / "again", 0)
     copy = tmp_path / "again" / "bad_rows.jsonl"
     assert [json.loads(line) for line in copy.read_text().splitlines()] == listed
+
+
+def test_what_is_asked_of_a_run_later_has_a_list_of_its_own(tmp_path: Path):
+    (tmp_path / "bad_rows.jsonl").write_text("of the training\n")
+    processor = tiny_processor()
+    good = [replace(row, task="short_answer", answers=("red .",)) for row in GOOD]
+    test: list[Source] = [Rows([BAD["too_long"], *good, BAD["unreadable_image"]])]
+    policy = BadRows(too_long="skip", unreadable_image="skip")
+    data = TextData(processor, test=test, bad_rows=policy)
+    trainer = tiny_trainer(tmp_path)
+    stage = tiny_stage(processor=processor, decoding=Decoding(max_new_tokens=2))
+    found = trainer.predict(stage, data)
+    assert found is not None
+    assert sum(len(batch) for batch in found) == len(GOOD)
+    lines = (tmp_path / "bad_rows.predict.jsonl").read_text().splitlines()
+    assert {json.loads(line)["problem"] for line in lines} == {"too_long", "unreadable_image"}
+    assert (tmp_path / "bad_rows.jsonl").read_text() == "of the training\n"
+    with pytest.raises(ValueError, match=r"data\.init_args\.test: got no sources.*to predict$"):
+        trainer.predict(tiny_stage(processor=processor), TextData(processor))
 
 
 def test_a_process_goes_on_from_its_own_list(tmp_path: Path):

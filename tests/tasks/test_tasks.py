@@ -319,7 +319,7 @@ def test_caption_and_extraction_scores():
     ],
 )
 def test_bad_rows_are_named(name, example, message):
-    with pytest.raises(ValueError, match=rf"made\.json, row 3 \(q7\): {message}"):
+    with pytest.raises(ValueError, match=rf"made\.json row 3 \(q7\): {message}"):
         get_task(name).gold(example)
 
 
