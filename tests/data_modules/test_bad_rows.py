@@ -14,6 +14,7 @@ from datasets import Dataset
 from pyarrow import parquet
 from tiny import png, tiny_processor, tiny_stage, tiny_trainer
 
+from callbacks import PredictionWriter
 from data_modules import BadRows, Mixed, TextData
 from data_modules.bad_rows import BadRowLog
 from data_modules.batching import BatchBudget
@@ -189,11 +190,11 @@ def test_what_is_asked_of_a_run_later_has_a_list_of_its_own(tmp_path: Path):
     test: list[Source] = [Rows([BAD["too_long"], *good, BAD["unreadable_image"]])]
     policy = BadRows(too_long="skip", unreadable_image="skip")
     data = TextData(processor, test=test, bad_rows=policy)
-    trainer = tiny_trainer(tmp_path)
+    trainer = tiny_trainer(tmp_path, callbacks=[PredictionWriter()])
     stage = tiny_stage(processor=processor, decoding=Decoding(max_new_tokens=2))
-    found = trainer.predict(stage, data)
-    assert found is not None
-    assert sum(len(batch) for batch in found) == len(GOOD)
+    trainer.predict(stage, data, return_predictions=False)
+    (written,) = (tmp_path / "predictions").iterdir()
+    assert len(written.read_text().splitlines()) == len(GOOD)
     lines = (tmp_path / "bad_rows.predict.jsonl").read_text().splitlines()
     assert {json.loads(line)["problem"] for line in lines} == {"too_long", "unreadable_image"}
     assert (tmp_path / "bad_rows.jsonl").read_text() == "of the training\n"
