@@ -16,7 +16,9 @@ from mmlite.analysis.fidelity import f1_of_sums, fact_counts, perceptions
 from mmlite.analysis.intervals import (
     Interval,
     bootstrap_p,
+    cluster_sums,
     percentile_interval,
+    resampled_means,
     resampled_sums,
 )
 from mmlite.analysis.outcomes import Key, Outcomes, group_label, system_label
@@ -179,19 +181,19 @@ def _vision_falls_most(outcomes: Outcomes) -> list[Finding]:
         return []
 
     falls = [[part[seed][:, 0] - part[seed][:, 1] for seed in seeds] for part in (vision, language)]
-    totals = [sum(map(len, part)) for part in falls]
-    sums = [
-        resampled_sums([v[:, None].astype(float) for v in part], key=f"fall, {name}, {sizes}")[:, 0]
-        for part, name in zip(falls, ("vision", _LANGUAGE), strict=True)
-    ]
-    drawn = sums[0] / totals[0] - sums[1] / totals[1]
+    drawn_falls = []
+    for part, group in zip(falls, ("vision", _LANGUAGE), strict=True):
+        found = outcomes.paired_clusters(large, small, group=group)
+        clusters = None if found is None else [found[seed] for seed in seeds]
+        drawn_falls.append(resampled_means(part, key=f"fall, {group}, {sizes}", clusters=clusters))
+    drawn = drawn_falls[0] - drawn_falls[1]
     per_seed = [float(v.mean() - w.mean()) for v, w in zip(*falls, strict=True)]
     means = [float(np.concatenate(part).mean()) for part in falls]
     return _bootstrap_finding(
         ("vision_falls_most", "vision"),
         f"End-to-end from {sizes[-1]} to {sizes[0]}, fall minus the fall on language-heavy "
         f"questions",
-        (f"{sizes[-1]} to {sizes[0]}", sum(totals)),
+        (f"{sizes[-1]} to {sizes[0]}", sum(len(v) for part in falls for v in part)),
         (means[0] - means[1], drawn, per_seed),
     )
 
@@ -214,13 +216,14 @@ def _perception_falls(outcomes: Outcomes) -> list[Finding]:
         if not strata or any(difference is None for difference in differences):
             continue
         sums = resampled_sums(strata, key=f"fact F1, {group}, {sizes}")
-        difference = _f1_difference(np.concatenate(strata))
+        totals = np.concatenate(strata)
+        difference = _f1_difference(totals)
         assert difference is not None
         found += _bootstrap_finding(
             ("perception_falls", group),
             f"Fact F1 of the extraction at {sizes[-1]} minus at {sizes[0]}",
-            (f"{sizes[-1]} to {sizes[0]}", sum(map(len, strata))),
-            (difference, f1_of_sums(sums[:, :4]) - f1_of_sums(sums[:, 4:]), differences),
+            (f"{sizes[-1]} to {sizes[0]}", int(totals[:, -1].sum())),
+            (difference, f1_of_sums(sums[:, :4]) - f1_of_sums(sums[:, 4:8]), differences),
         )
     return found
 
@@ -257,11 +260,13 @@ def _bootstrap_finding(
 def _paired_counts(
     large: Mapping[str, Prediction], small: Mapping[str, Prediction], group: str
 ) -> np.ndarray:
+    """Return counts of facts of both sizes and the number of questions, (cluster, 4 + 4 + 1)."""
     both = [name for name in large if name in small and large[name].group == group]
-    return np.hstack([fact_counts(part[name] for name in both) for part in (large, small)])
+    counts = np.hstack([fact_counts(part[name] for name in both) for part in (large, small)])
+    return cluster_sums(counts, [large[name].cluster for name in both])
 
 
 def _f1_difference(counts: np.ndarray) -> float | None:
     sums = counts.sum(axis=0, keepdims=True)
-    difference = float(f1_of_sums(sums[:, :4])[0] - f1_of_sums(sums[:, 4:])[0])
+    difference = float(f1_of_sums(sums[:, :4])[0] - f1_of_sums(sums[:, 4:8])[0])
     return difference if np.isfinite(difference) else None

@@ -137,12 +137,12 @@ class Outcomes:
         return pairs
 
     def paired_clusters(
-        self, first: Key, second: Key, *, group: str | None = None
+        self, first: Key, second: Key, *, group: str | None = None, category: str | None = None
     ) -> dict[int, list[str]] | None:
         """Return the clusters of the questions of `paired`, in order; None if there are none."""
         clusters = {
             seed: [p.cluster for p in predictions if p.id in self.by_key[second].get(seed, {})]
-            for seed, predictions in self.select(first, group=group).items()
+            for seed, predictions in self.select(first, group=group, category=category).items()
         }
         known = {seed: names for seed, names in clusters.items() if names}
         return known if any(any(names) for names in known.values()) else None

@@ -7,11 +7,13 @@ import pytest
 from made_nlvr import made_records, write_corpus
 
 from data_modules.sources import NLVR
+from mmlite.analysis.charts.need import need_chart
 from mmlite.analysis.comparisons import comparison_rows
 from mmlite.analysis.fidelity import fidelity_rows
+from mmlite.analysis.findings import measure_findings
 from mmlite.analysis.intervals import bootstrap_mean, cluster_sums, wilson
 from mmlite.analysis.outcomes import order_outcomes
-from mmlite.analysis.study import Study
+from mmlite.analysis.study import Size, Study
 from mmlite.analysis.tables import result_rows
 from mmlite.nlvr import answers_of, score
 from mmlite.records import Prediction
@@ -117,6 +119,45 @@ def test_comparisons_and_fidelity_draw_clusters_whole() -> None:
     assert compared["p"] < 0.01
     fidelity = fidelity_rows(outcomes)[0]
     assert fidelity["f1_ci_high"] - fidelity["f1_ci_low"] > 0.15
+
+
+def made_falls(copies: int) -> list[Prediction]:
+    """Random answers of two sizes to 40 questions of each group, each so many times."""
+    rng = np.random.default_rng(1)
+    made = []
+    systems = ("end_to_end", "end_to_end_blind", "extract_think")
+    for system in systems:
+        for size, right in (("s", 0.4), ("l", 0.8)):
+            for group in ("vision", "language"):
+                for number in range(40):
+                    first = prediction(number, 0, correct=bool(rng.random() < right), system=system)
+                    perceiver = "extract" if system == "extract_think" else system
+                    of = {"perceiver": perceiver, "perceiver_size": size, "reasoner_size": size}
+                    of |= {"group": group, "category": group, "cluster": f"{group}-{number}"}
+                    of |= {"facts": first.facts if perceiver == "extract" else None}
+                    names = [f"{group}-{number}-{copy}" for copy in range(copies)]
+                    made += [
+                        Prediction.from_json({**first.to_json(), **of, "id": name})
+                        for name in names
+                    ]
+    return made
+
+
+def test_findings_and_needs_are_known_no_better_by_asking_six_times() -> None:
+    sizes = tuple(Size(name) for name in ("s", "l"))
+    study = Study(about={}, sizes=sizes, groups={}, gallery=())
+    once, often = (order_outcomes(made_falls(copies), study) for copies in (1, 6))
+    found, again = (measure_findings(outcomes)[0] for outcomes in (once, often))
+    names = {finding.finding for finding in found}
+    assert {"vision_falls_most", "perception_falls"} <= names
+    for first, second in zip(found, again, strict=True):
+        assert second.n == 6 * first.n
+        assert (second.difference, second.ci_low, second.ci_high, second.p) == pytest.approx(
+            (first.difference, first.ci_low, first.ci_high, first.p)
+        )
+    charts = [need_chart(outcomes) for outcomes in (once, often)]
+    intervals = [[(p.x_interval, p.y_interval) for p in chart.points] for chart in charts if chart]
+    assert np.array(intervals[0]) == pytest.approx(np.array(intervals[1]))
 
 
 def test_accuracy_and_consistency_equal_the_official_score(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from made_study import HOSTILE, KINDS, SIZES, make_study_folder
 
 from mmlite.analysis import log_report, make_report
+from mmlite.analysis.charts.training import training_curves
 from mmlite.analysis.intervals import wilson
 
 WRITTEN = ("results.json", "results.csv", "comparisons.json", "report.html")
@@ -293,3 +294,12 @@ def test_tensorboard_gets_plots_and_numbers(reported: Path, tmp_path: Path) -> N
 def test_tensorboard_wants_a_report(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"results\.json: not there; allowed: .*; make the report"):
         log_report(tmp_path, tmp_path / "logs")
+
+
+def test_a_run_whose_loss_was_no_number_has_a_curve_of_the_rest() -> None:
+    curve = [[0, 4.0], [5, 3.0], [10, None], [15, None]]
+    runs = [{"name": "seed0/a", "stage": "a", "curve": curve, "final_loss": None}]
+    (drawn,) = training_curves(runs, ())
+    assert (drawn.lines, drawn.final) == ((((0.0, 4.0), (5.0, 3.0)),), "no number")
+    lost = [{"name": "seed0/b", "stage": "b", "curve": [[0, None], [5, None]], "final_loss": None}]
+    assert training_curves([*runs, *lost], ()) == (drawn,)

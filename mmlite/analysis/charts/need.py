@@ -61,7 +61,14 @@ def _point(
     drop = outcomes.paired(large, small, category=kind)
     if not need or not drop:
         return None
-    x, y = compare(need, key=f"need, {kind}"), compare(drop, key=f"drop, {kind}")
+    x, y = (
+        compare(
+            pairs,
+            key=f"{name}, {kind}",
+            clusters=outcomes.paired_clusters(large, other, category=kind),
+        )
+        for name, pairs, other in (("need", need, blind), ("drop", drop, small))
+    )
     return ScatterPoint(
         label=kind.replace("_", " "),
         style=style,
