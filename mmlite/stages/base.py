@@ -114,6 +114,7 @@ class Stage(LightningModule, ABC):
         self.part_rows: list[PartRow] = []
         self._supervised_tokens = torch.zeros((), dtype=torch.float64)
         self._seed = 0
+        self._has_left_weights = False
         self.num_terms = 0
         """Terms in the sum that the last training step returned."""
 
@@ -293,8 +294,21 @@ class Stage(LightningModule, ABC):
 
     def on_train_end(self) -> None:
         self.save(Path(self.trainer.default_root_dir) / WEIGHTS_FILE)  # first: a disk may be full
+        self._has_left_weights = True
         if self.processor.features is not None:
             self.processor.features.flush()
+
+    def on_fit_end(self) -> None:
+        # Lightning trains nothing, and ends nothing, if it resumes from a run's own last step.
+        if self._has_left_weights or not self.trainer.fit_loop.done:
+            return
+        if self._is_sharded():  # its processes have parted
+            raise ValueError(
+                f"ckpt_path: got {self.trainer.ckpt_path}, of the run's last step, allowed: an "
+                "earlier one, or a larger trainer.max_steps; model.init_args.init_from takes the "
+                "weights of this one"
+            )
+        self.save(Path(self.trainer.default_root_dir) / WEIGHTS_FILE)
 
     def save(self, path: Path) -> None:
         """Write the weights that are nowhere else; every process of a sharded run must call it.

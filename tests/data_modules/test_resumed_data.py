@@ -109,6 +109,14 @@ def test_sharded_epochs_are_resumed_in_their_middle(budget, steps, tmp_path, mon
     assert second.seen == whole.seen[3:]
 
 
+def test_a_sharded_run_without_a_step_left_says_so(tmp_path, monkeypatch):
+    monkeypatch.setenv("MASTER_PORT", str(find_free_network_port()))
+    run = {"folder": tmp_path / "run", "devices": 1, "saved": 3}
+    fit(watch=Watch(), resume=False, strategy=sharded(), max_steps=4, **run)
+    with pytest.raises(ValueError, match="of the run's last step, allowed: an earlier one, or a"):
+        fit(watch=Watch(), resume=True, strategy=sharded(), max_steps=3, **run)
+
+
 @pytest.mark.parametrize("budget", [BatchBudget(4), BatchBudget(2, pack_tokens=60)])
 @pytest.mark.parametrize("saved", [1, 2, 3])
 def test_epochs_of_fewer_batches_are_resumed(budget, saved, tmp_path):

@@ -76,6 +76,15 @@ def test_a_killed_run_ends_as_an_uninterrupted_one(saved, data, tmp_path):
         assert torch.equal(tensor, weights[name]), name
 
 
+@pytest.mark.filterwarnings("ignore:Checkpoint directory")
+def test_a_run_killed_after_its_last_step_leaves_its_weights(tmp_path):
+    expected = fit(tmp_path / "run", Watch(), save_every=STEPS, resume=False)
+    (tmp_path / "run" / "weights.safetensors").unlink()
+    weights = fit(tmp_path / "run", Watch(kill_after=0), save_every=STEPS, resume=True, seed=3)
+    assert weights.keys() == expected.keys()
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in expected.items())
+
+
 def test_a_resumed_run_drops_what_an_uninterrupted_one_drops(tmp_path):
     expected = fit(tmp_path / "a" / "run", Dropping(), save_every=100, resume=False)
     with pytest.raises(Killed):
