@@ -53,6 +53,21 @@ def _mixed_precision(precision: str) -> MixedPrecisionPolicy:
     return MixedPrecisionPolicy(param_dtype=computed, reduce_dtype=torch.float32)
 
 
+def whole(tensor: Any) -> torch.Tensor | None:
+    """Return a tensor whole; a sharded one on the CPU of the first process, which alone has it.
+
+    Every process must call it. One tensor is gathered at a time, and dropped where it is not
+    wanted: a model that is sharded need not fit into one device.
+
+    Args:
+        tensor: A tensor, or a `DTensor`, of which each process has a share.
+    """
+    if not hasattr(tensor, "full_tensor"):
+        return tensor.detach()
+    gathered = tensor.full_tensor().detach()
+    return gathered.cpu() if rank() == 0 else None
+
+
 def compile_blocks(model: nn.Module, *, dynamic: bool | None = None) -> None:
     """Compile each transformer block in place; names and weights stay as they are.
 

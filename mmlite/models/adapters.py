@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mmlite.models.language import LanguageModel
 from mmlite.models.quantization import Quantization, is_quantized, quantize, unpacked
+from mmlite.parallel import whole
 
 NAME = "default"
 """What peft calls the one adapter that a part has."""
@@ -117,15 +118,11 @@ def adapter_config(part: nn.Module) -> dict[str, Any]:
 def adapter_weights(part: nn.Module) -> dict[str, Tensor]:
     """Return the updates of a part under the names that peft writes to files.
 
-    Tensors of a sharded part are gathered: every process must call it.
+    Those of a sharded part are gathered, for the first process alone: every process must call it.
     """
-    weights = {}
-    for name, tensor in adapted_module(part).named_parameters():
-        if is_update(name):
-            held: Any = tensor
-            whole = held.full_tensor() if hasattr(held, "full_tensor") else held.detach()
-            weights[_file_name(name)] = whole
-    return weights
+    parameters = adapted_module(part).named_parameters()
+    updates = {_file_name(name): whole(tensor) for name, tensor in parameters if is_update(name)}
+    return {name: tensor for name, tensor in updates.items() if tensor is not None}
 
 
 def load_adapter_weights(part: nn.Module, weights: Mapping[str, Tensor]) -> None:

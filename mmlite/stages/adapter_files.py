@@ -35,8 +35,19 @@ BASE = "base.json"
 _PIECE = 2**24
 """Numbers that are hashed at a time, so that a large table is not copied whole."""
 
-_UNKNOWN = ("use_dora", "rank_pattern", "alpha_pattern", "modules_to_save", "layers_pattern")
-"""Settings of peft that change what an adapter is, and that ours have not."""
+_TAKEN = frozenset(
+    {"r", "lora_alpha", "lora_dropout", "target_modules", "exclude_modules", "layers_to_transform"}
+)
+"""Settings of peft that an adapter here has too, or that are seen by the names of its weights."""
+
+_WITHOUT_EFFECT = frozenset(
+    {"auto_mapping", "base_model_name_or_path", "fan_in_fan_out", "inference_mode", "megatron_core"}
+    | {"peft_type", "peft_version", "qalora_group_size", "revision", "runtime_config", "task_type"}
+)
+"""Settings of peft that do not decide what trained weights are: names, and parts of what is off."""
+
+_BASE_UNCHANGED = (True, False, None, "gaussian", "orthogonal", "eva")
+"""Ways of peft to begin an adapter that leave the model's own weights as they are."""
 
 
 @dataclass(frozen=True)
@@ -179,8 +190,8 @@ def base_fingerprint(module: nn.Module) -> str:
 
 def _adapter(config: Mapping[str, Any], folder: Path, part: str) -> Adapter:
     """Return the form of an adapter that peft wrote."""
-    strange = [key for key in _UNKNOWN if config.get(key)]
-    if config.get("peft_type") != "LORA" or config.get("bias", "none") != "none" or strange:
+    strange = _strange(config)
+    if config.get("peft_type") != "LORA" or strange:
         raise ValueError(
             f"init_from.{part}: got {folder}, an adapter with {', '.join(strange) or 'other parts'}"
             " than low-rank updates, allowed: plain LoRA without biases; merge it with peft first"
@@ -192,6 +203,19 @@ def _adapter(config: Mapping[str, Any], folder: Path, part: str) -> Adapter:
         dropout=config.get("lora_dropout", 0.0),
         target_modules=sorted(layers),
     )
+
+
+def _strange(config: Mapping[str, Any]) -> list[str]:
+    """Return the settings of peft that make an adapter another thing than a low-rank update."""
+    from peft import LoraConfig
+
+    plain = LoraConfig().to_dict()
+    begun = config.get("init_lora_weights", True)
+    strange = [] if begun in _BASE_UNCHANGED else [f"init_lora_weights {begun!r}"]
+    for key in sorted(set(config) - _TAKEN - _WITHOUT_EFFECT - {"init_lora_weights"}):
+        if config[key] and config[key] != plain.get(key):
+            strange.append(key)
+    return strange
 
 
 def _read(folder: Path) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mmlite.errors import writing
 from mmlite.models.adapters import is_update
+from mmlite.parallel import whole
 from mmlite.published import WeightFiles, part_weights
 from mmlite.published.files import RUN_FILE
 from mmlite.stages.checkpoints import checkpoint_part, is_checkpoint
@@ -158,14 +159,10 @@ def tied_names(module: nn.Module) -> set[str]:
 
 
 def full_state(module: nn.Module) -> dict[str, Tensor]:
-    """Return a module's weights whole, gathered where they are sharded; tied ones once."""
-    state = {}
+    """Return a module's weights whole, tied ones once.
+
+    Sharded ones are gathered, for the first process alone: every process must call it.
+    """
     tied = tied_names(module)
-    for name, tensor in module.state_dict().items():
-        if name in tied:
-            continue
-        if hasattr(tensor, "full_tensor"):
-            tensor = tensor.full_tensor()
-        assert isinstance(tensor, torch.Tensor), "state dicts hold tensors"
-        state[name] = tensor
-    return state
+    state = {name: whole(t) for name, t in module.state_dict().items() if name not in tied}
+    return {name: tensor for name, tensor in state.items() if tensor is not None}

@@ -127,15 +127,7 @@ class StudySpec:
         """
         if not path.is_file():
             raise ValueError(f"study: got {path}, but there is no such file")
-        try:
-            value = yaml.safe_load(path.read_text())
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            place = f", line {mark.line + 1}" if mark else ""
-            problem = getattr(error, "problem", None) or error
-            raise ValueError(
-                f"study: {path}{place} is no YAML ({problem}); correct it there"
-            ) from error
+        value = _read_yaml(path, "study")
         try:
             study = cls._of(value, path)
         except ValueError as error:
@@ -181,7 +173,21 @@ def _source(given: Any, study: Path) -> Any:
     path = study.parent / given
     if not path.is_file():
         raise ValueError(f"evaluation.source: got {given!r}, but there is no file {path}")
-    return yaml.safe_load(path.read_text())
+    return _read_yaml(path, "evaluation.source")
+
+
+def _read_yaml(path: Path, where: str) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{where}: {path} is no text in UTF-8; save it as such") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or error
+        raise ValueError(
+            f"{where}: {path}{place} is no YAML ({problem}); correct it there"
+        ) from error
 
 
 def _mapping(value: Any, kind: type[Any], where: str) -> dict[str, Any]:
@@ -206,7 +212,22 @@ def _build(kind: type[T], value: Any, where: str) -> T:
         if not isinstance(given, tuple(kinds)) or (isinstance(given, bool) and bool not in kinds):
             names = ", ".join(kind.__name__ for kind in kinds)
             raise ValueError(f"{where}.{key}: got {given!r}, allowed: {names}; correct it")
+        _check_texts(given, hints[key], f"{where}.{key}")
     return kind(**given_keys)
+
+
+def _check_texts(given: Any, hint: Any, where: str) -> None:
+    """Check that what a list or mapping holds is texts where it must be."""
+    if get_origin(hint) is list:
+        parts = [("items", given)]
+    elif get_origin(hint) is dict:
+        parts = [("keys", list(given)), ("values", list(given.values()))]
+    else:
+        return
+    for (name, values), kind in zip(parts, get_args(hint), strict=True):
+        wrong = [value for value in values if kind is str and not isinstance(value, str)]
+        if wrong:
+            raise ValueError(f"{where}: got {name} {wrong}, allowed: texts; put names into quotes")
 
 
 def _problems(study: StudySpec) -> list[str]:
@@ -261,6 +282,11 @@ def _run_problems(study: StudySpec, name: str, run: RunSpec) -> list[str]:
             problems.append(
                 f"runs.{name}.init_from.{part}: got {other!r}, allowed: a run above it "
                 f"({', '.join(known[: known.index(name)]) or 'none'})"
+            )
+        elif study.runs[other].each and not run.each:
+            problems.append(
+                f"runs.{name}.init_from.{part}: got {other!r}, of which there is one for each "
+                f"size, allowed: that for a run with each: size, or a run that sizes share"
             )
     for size in study.sizes if run.each else [""]:
         for file in run.config:

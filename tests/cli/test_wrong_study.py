@@ -48,6 +48,11 @@ STUDY = (EXPERIMENTS / "micro" / "study.yaml").read_text().replace("[../", f"[{E
         ("workers: 2", "workers: 0", "workers: got 0, allowed: 1 or more"),
         ("workers: 2", "workers: two", "workers: got 'two', allowed: int"),
         ("evaluation:", "evaluation: [", r"mine.yaml, line \d+ is no YAML .*; correct it there"),
+        (
+            "sizes: [a, b, c, d]",
+            "sizes: [1, 2]",
+            r"study.sizes: got items \[1, 2\], allowed: texts",
+        ),
         ("held_out_per_kind: 100", "held_out_per_kid: 100", "held_out_per_kid.*held_out_per_kind"),
     ],
 )

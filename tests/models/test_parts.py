@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny import tiny_language, tiny_vision
+from tiny import tiny_language, tiny_language_of, tiny_vision
 from torch import nn
 from transformers import AutoModelForCausalLM
 
@@ -112,6 +112,18 @@ def test_fingerprints_tell_weights_and_settings_apart():
     assert weights_fingerprint(one) == weights_fingerprint(other)
     other.encoder.blocks[0].attn.num_heads = 4  # the same weights, another function
     assert weights_fingerprint(one) != weights_fingerprint(other)
+
+
+def test_fingerprints_tell_configurations_apart():
+    made = []
+    for theta, attention in ((1e4, "sdpa"), (1e6, "sdpa"), (1e4, "eager")):
+        rope = {"rope_type": "default", "rope_theta": theta}
+        language = tiny_language_of("qwen3", 18, attention, rope_parameters=rope)
+        language.load_state_dict((made or [language])[0].state_dict())
+        made.append(language)
+    one, other, slower = map(weights_fingerprint, made)
+    assert one != other
+    assert one == slower  # the same numbers by another kernel
 
 
 def test_parameters_are_counted_with_and_without_the_table():

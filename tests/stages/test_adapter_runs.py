@@ -271,9 +271,21 @@ def test_adapters_of_several_parts_learn_together(base, tmp_path):
 def test_a_foreign_adapter_that_is_more_than_lora_is_refused(base, tmp_path):
     fit(started(base, LORA), tmp_path)
     file = tmp_path / "adapters/language/adapter_config.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), "use_dora": True}))
-    with pytest.raises(ValueError, match="an adapter with use_dora than low-rank updates"):
-        started(base, LORA, init_from={"language": str(tmp_path)})
+    written = json.loads(file.read_text())
+    strange = {
+        "use_dora": {"use_dora": True},
+        "use_rslora": {"use_rslora": True},
+        "bias": {"bias": "all"},
+        "init_lora_weights 'pissa'": {"init_lora_weights": "pissa"},
+        "made_up": {"made_up": 1},
+    }
+    for named, setting in strange.items():
+        file.write_text(json.dumps({**written, **setting}))
+        with pytest.raises(ValueError, match=f"an adapter with {named} than low-rank updates"):
+            started(base, LORA, init_from={"language": str(tmp_path)})
+    plain = {"init_lora_weights": "gaussian", "peft_version": "0.1", "fan_in_fan_out": True}
+    file.write_text(json.dumps({**written, **plain}))
+    started(base, LORA, init_from={"language": str(tmp_path)})
 
 
 def test_processor_of_the_sample_needs_no_known_words(base):

@@ -99,6 +99,17 @@ def test_a_change_does_again_what_depends_on_it(change, again, tmp_path: Path) -
     assert changed(tmp_path, change) == again
 
 
+def test_a_run_that_sizes_share_begins_with_none_of_a_size(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="got 'language', of which there is one for each size, al"):
+        planned(tmp_path, lambda s: s["runs"]["extraction"].pop("each"))
+
+
+def test_a_source_file_that_is_no_yaml_is_named_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "source.yaml").write_text("class_path: [\n")
+    with pytest.raises(ValueError, match=r"evaluation.source: .*source.yaml, line 2 is no YAML"):
+        planned(tmp_path, lambda s: s["evaluation"].update(source="source.yaml"))
+
+
 def test_another_seed_is_another_study(tmp_path: Path) -> None:
     study = replace(StudySpec.read(small_study(tmp_path)), seeds=[0, 1])
     jobs = plan(study, tmp_path)
