@@ -8,9 +8,9 @@ from lightning.pytorch.callbacks import Callback
 from torch.utils.tensorboard.summary import hparams
 
 from callbacks.tensorboard import writers
+from callbacks.totals import summed
 from mmlite.batch import Batch
 from mmlite.models.language import LanguageModel, count_non_embedding
-from mmlite.parallel import world_size
 from mmlite.stages import Stage
 
 METRICS = ("train/loss_mean", "val/loss", "val/score", "train/loss")
@@ -48,12 +48,13 @@ class HyperParameters(Callback):
         batch: Batch,
         batch_idx: int,
     ) -> None:
-        self._sequences += len(batch.input_ids) * world_size()
+        self._sequences += batch.num_sequences
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Stage), "mmlite trains stages"
         steps = max(1, trainer.global_step - self._first_step)
-        values = parameters_of(trainer, pl_module, batch_size=self._sequences / steps)
+        ((sequences,),) = summed({0: [float(self._sequences)]}).values()
+        values = parameters_of(trainer, pl_module, batch_size=sequences / steps)
         logged = sorted(name for name in trainer.callback_metrics if name.startswith("val/"))
         # Names are enough: TensorBoard takes the values from the run's scalars.
         summaries = hparams(values, dict.fromkeys((*METRICS, *logged), 0.0))

@@ -1,8 +1,9 @@
 """Cache of vision features: content-addressed, in memory or on disk.
 
-Features of a frozen vision encoder depend on its weights and the tile's pixels alone, so their key
-is made of both. The processor reads from the cache when it makes a batch; the stage writes what it
-had to encode. Every switch position trains the same model (`tests/test_features.py`).
+Features of a frozen vision encoder depend on its weights, the type they are computed in and the
+tile's pixels alone, so their key is made of these. The processor reads from the cache when it makes
+a batch; the stage writes what it had to encode. Every switch position trains the same model
+(`tests/test_features.py`).
 """
 
 import logging
@@ -115,6 +116,7 @@ class FeatureCache:
         os.replace(temporary, place / name)
         self._read.add(place / name)
         self._pending.clear()
+        self._memory[str(self._fingerprint)] |= _read_shard(place / name)  # no longer held
 
     def share(self) -> None:
         """Find what other processes write meanwhile, too: they are given the same images.
@@ -172,6 +174,7 @@ class FeatureCache:
 
 
 def _read_shard(path: Path) -> dict[str, Tensor]:
+    """Return tiles that lie in the file: the system reads them when they are used."""
     try:
         with safe_open(path, framework="pt") as shard:
             keys = shard.metadata()["keys"].split()

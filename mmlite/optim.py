@@ -63,7 +63,7 @@ def parameter_groups(
     groups: list[ParameterGroup] = []
     for part in trainable:
         kinds: dict[str, list[nn.Parameter]] = {"matrix": [], "filter": [], "plain": []}
-        tables = _table_shapes(parts[part])
+        tables = _tables(parts[part])
         for parameter in parts[part].parameters():
             if parameter.requires_grad:
                 kinds[_kind(parameter, tables)].append(parameter)
@@ -74,16 +74,22 @@ def parameter_groups(
     return groups
 
 
-def _kind(parameter: nn.Parameter, tables: set[torch.Size]) -> str:
+def _kind(parameter: nn.Parameter, tables: set[int]) -> str:
     if parameter.ndim == 2:
-        return "plain" if parameter.shape in tables else "matrix"
+        return "plain" if id(parameter) in tables else "matrix"
     # Of four dimensions: a convolution. Of one or three: gains, biases, positions, class tokens.
     return "filter" if parameter.ndim == 4 else "plain"
 
 
-def _table_shapes(module: nn.Module) -> set[torch.Size]:
-    """Return the shapes of embedding tables, which heads share."""
-    return {m.weight.shape for m in module.modules() if isinstance(m, nn.Embedding)}
+def _tables(module: nn.Module) -> set[int]:
+    """Return the identities of embedding tables, and of the heads of language models."""
+    tables: set[int] = set()
+    for inner in module.modules():
+        if isinstance(inner, nn.Embedding):
+            tables.add(id(inner.weight))
+        elif callable(heads := getattr(inner, "get_output_embeddings", None)):
+            tables.add(id(getattr(heads(), "weight", None)))
+    return tables
 
 
 def build_optimizer(

@@ -38,6 +38,12 @@ def test_the_head_is_treated_as_the_table(tied):
     assert "model.model.layers.0.mlp.up_proj.weight" in matrices & decayed
 
 
+def test_a_matrix_of_the_shape_of_the_table_is_none():
+    config = {"hidden_size": 16, "intermediate_size": 30, "num_hidden_layers": 1}
+    decayed, _, matrices = names_by_kind(NewLanguageModel(30, config=config))
+    assert "model.model.layers.0.mlp.up_proj.weight" in matrices & decayed
+
+
 def test_every_trainable_parameter_is_in_one_group_and_frozen_ones_in_none():
     model = nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3))
     model[0].bias.requires_grad_(False)

@@ -90,6 +90,8 @@ class HuggingFace(Source):
         if task:
             get_task(task)  # an unknown name stops here
         folder = Path(path).expanduser()
+        if image_root is not None and not Path(image_root).is_dir():
+            raise ValueError(f"{name}.image_root: got {image_root!r}, but there is no such folder")
         root = Path(image_root) if image_root is not None else folder
         self.image_root = root if root.is_dir() else None
         self._tables: dict[str, Any] = {}

@@ -186,7 +186,7 @@ class NLVR(Source):
 def _read(path: Path) -> list[Numbered]:
     """Read a file of records, one a line."""
     records: list[Numbered] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), start=1):
         if not line.strip():
             continue
         try:

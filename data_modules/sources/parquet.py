@@ -120,12 +120,10 @@ def _read(path: str, number: int, source: str) -> list[dict[str, Any]]:
     Raises:
         ValueError: If it is damaged; its rows are malformed then.
     """
-    import pyarrow
-
     with _open(path, source) as file:
         try:
             return file.read_row_group(number).to_pylist()
-        except (OSError, pyarrow.ArrowException) as error:
+        except Exception as error:  # of pyarrow, or of the library of any protocol
             text = " ".join(str(error).split())
             raise ValueError(
                 f"cannot be read ({text}), allowed: a whole row group; write the file again"
@@ -134,7 +132,6 @@ def _read(path: str, number: int, source: str) -> list[dict[str, Any]]:
 
 def _open(path: str, source: str) -> Any:
     """Open a parquet file, which knows its row groups before any of them is read."""
-    import pyarrow
     from fsspec.core import url_to_fs
     from pyarrow import parquet
 
@@ -143,7 +140,7 @@ def _open(path: str, source: str) -> Any:
             return parquet.ParquetFile(path)
         system, place = url_to_fs(path)
         return parquet.ParquetFile(system.open(place, "rb"))
-    except (OSError, pyarrow.ArrowException) as error:
+    except Exception as error:  # of pyarrow, or of the library of any protocol
         raise ValueError(
             f"{source}: {path} cannot be read ({error}), allowed: a parquet file"
         ) from error

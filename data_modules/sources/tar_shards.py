@@ -7,7 +7,6 @@ import logging
 import os
 import tarfile
 import time
-import uuid
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -196,7 +195,7 @@ def fetch(url: str, path: Path) -> None:
     """
     from fsspec.core import url_to_fs
 
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    part = path.with_name(f".{path.name}.part")  # of one who was killed, too: whoever fetches locks
     for attempt in range(1, TRIES + 1):
         try:
             system, place = url_to_fs(url)
@@ -205,7 +204,7 @@ def fetch(url: str, path: Path) -> None:
                     copy.write(chunk)
             os.replace(part, path)
             return
-        except (OSError, ValueError, ImportError) as error:
+        except Exception as error:  # of any protocol's library, which have their own
             part.unlink(missing_ok=True)
             if attempt == TRIES or isinstance(error, ImportError | FileNotFoundError):
                 raise ConnectionError(

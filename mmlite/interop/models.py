@@ -76,6 +76,11 @@ class ImageTextModel(PublishedModel):
         check_settings(name, dtype=dtype, attention=attention, device=device)
         if batch_size < 1:
             raise ValueError(f"batch_size: got {batch_size}, allowed: 1 or more")
+        if decoding is not None and decoding.thinking is not None:
+            raise ValueError(
+                "decoding.thinking: got a budget, allowed: null, for models of transformers write "
+                "by its own generate; bound them by decoding.max_new_tokens"
+            )
         self.name = name
         self.dtype = dtype
         self.attention = attention

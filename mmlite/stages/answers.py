@@ -86,13 +86,18 @@ def answer(engine: Engine, examples: Sequence[Example], decoding: Decoding) -> l
     return answered
 
 
-def prediction(answered: Answered) -> Prediction:
-    """Return an answer of an end-to-end model as the record that reports are made of."""
+def prediction(answered: Answered, seed: int) -> Prediction:
+    """Return an answer of an end-to-end model as the record that reports are made of.
+
+    Args:
+        answered: The answer.
+        seed: That the command was given.
+    """
     example = answered.example
     user = example.turns[-2].text if len(example.turns) > 1 else ""
     return Prediction(
         id=example.id,
-        seed=0,
+        seed=seed,
         system="end_to_end",
         perceiver="end_to_end",
         perceiver_size="",
@@ -101,7 +106,7 @@ def prediction(answered: Answered) -> Prediction:
         category=example.category,
         group=example.group,
         question=example.question or user,
-        gold=example.answers or (answered.gold,),
+        gold=get_task(example.task).golds(example),
         output=answered.output,
         parsed=answered.parsed,
         correct=answered.score == 1.0,

@@ -260,7 +260,7 @@ class Stage(LightningModule, ABC):
         if (why := self._why_no_answers()) is not None:
             raise ValueError(why)
         check_tasks(batch.examples)
-        return [prediction(answered) for answered in self._answer(batch)]
+        return [prediction(answered, self._seed) for answered in self._answer(batch)]
 
     def measure(self, batch: Batch, prefix: str) -> dict[str, Any] | None:
         """Log loss and score of a batch; the outputs are for callbacks to look at."""
@@ -403,7 +403,9 @@ class Stage(LightningModule, ABC):
         # A shard of an encoder cannot encode by itself, apart from the model it is a part of.
         is_frozen = "vision" in self.parts and "vision" not in self.trainable
         if is_frozen and not self._is_sharded():
-            cache.open(weights_fingerprint(self.parts["vision"]))
+            computed = "" if self._trainer is None else str(self.trainer.precision)
+            of_weights = weights_fingerprint(self.parts["vision"])
+            cache.open(f"{of_weights}-{computed}" if "mixed" in computed else of_weights)
         else:
             cache.close()
 

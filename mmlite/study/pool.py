@@ -54,8 +54,8 @@ def open_pool(size: int) -> Iterator[Pool]:
     Args:
         size: How many.
     """
-    for name in THREAD_VARIABLES:
-        os.environ[name] = "1"
+    before = {name: os.environ.get(name) for name in (*THREAD_VARIABLES, HUGE_PAGES[0])}
+    os.environ |= dict.fromkeys(THREAD_VARIABLES, "1")
     os.environ.setdefault(*HUGE_PAGES)
     context = multiprocessing.get_context("spawn")
     reports: Queue[Progress] = context.Queue()
@@ -70,3 +70,8 @@ def open_pool(size: int) -> Iterator[Pool]:
     finally:
         workers.end(executor)
         reports.cancel_join_thread()
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

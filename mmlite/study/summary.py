@@ -132,7 +132,7 @@ def _chance(examples: Sequence[Example]) -> dict[str, float]:
 
 
 def _wall_clock(out: Path, seconds: float) -> float:
-    """Add this call's time to that of calls that were cut off or repeated."""
+    """Add this call's time to that of the calls before it; one that was killed left none."""
     path = out / "wall_clock.json"
     before = float(_read(path).get("seconds", 0.0))
     total = before + seconds

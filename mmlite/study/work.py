@@ -233,7 +233,7 @@ def _prompts(study: StudySpec) -> PromptSet:
     return load_prompts(str(beside) if beside.is_file() else study.evaluation.prompts)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=2)
 def _loaded(folder: Path, out: Path, mark: str) -> StoredEngine:
     stage = load_run(folder)
     model = stage.built

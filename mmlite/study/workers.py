@@ -111,7 +111,8 @@ def do_summary(study: StudySpec, out: Path, jobs: list[Job], about: dict[str, An
     """Write tables, plots and the report, in a worker."""
     from mmlite.study.summary import summarise
 
-    return summarise(study, out, jobs, command=about["command"], seconds=about["seconds"])
+    with _errors_that_travel():
+        return summarise(study, out, jobs, command=about["command"], seconds=about["seconds"])
 
 
 def end(pool: "ProcessPoolExecutor") -> None:

@@ -53,11 +53,12 @@ def test_validate_measures_the_weights_that_the_run_ended_with(run: Path):
 def test_test_and_predict_answer_the_test_split(run: Path):
     assert main(["test", *FILES, *FEW, "--run", str(run)]) == 0
     assert len(losses(run, "test/loss")) == 1
-    assert main(["predict", *FILES, *FEW, "--run", str(run)]) == 0
+    assert main(["predict", *FILES, *FEW, "--run", str(run), "--seed_everything", "5"]) == 0
     (written,) = (run / "predictions").glob("*.jsonl")
     lines = [json.loads(line) for line in written.read_text().splitlines()]
     assert lines
     assert all(line["question"] and line["gold"] for line in lines)
+    assert {line["seed"] for line in lines} == {5}
 
 
 def test_a_run_that_is_not_there_is_told(tmp_path: Path, caplog):

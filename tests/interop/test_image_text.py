@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from tiny import png
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from mmlite.generation import Decoding, Request
+from mmlite.generation import Decoding, Request, Thinking
 from mmlite.images import open_image
 from mmlite.interop import CausalModel, ImageTextEngine, ImageTextModel
 from mmlite.records import ImageRef, Turn
@@ -88,6 +88,12 @@ def test_answers_end_at_the_end_token_and_are_cut_at_the_limit(folders):
     short = engine.generate(REQUESTS, Decoding(1, temperature=2.0))
     assert all(len(one.token_ids) <= 1 for one in short)
     assert {one.finished for one in short} <= {one.text == "" for one in short} | {False}
+
+
+def test_a_thinking_budget_that_nobody_would_keep_is_refused(folders):
+    decoding = Decoding(8, thinking=Thinking(max_tokens=4))
+    with pytest.raises(ValueError, match=r"decoding\.thinking: got a budget, allowed: null"):
+        ImageTextModel(str(folders["llava_onevision"]), decoding=decoding)
 
 
 def test_keys_tell_images_words_and_settings_apart(folders):

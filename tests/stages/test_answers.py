@@ -8,6 +8,7 @@ from torch import nn
 
 from mmlite.generation import Decoding
 from mmlite.stages.answers import why_none
+from mmlite.tasks import normalize_answer
 
 DECODING = Decoding(max_new_tokens=2)
 
@@ -27,6 +28,7 @@ def test_each_row_has_a_prediction():
     examples = tiny_examples(3)
     made = built(decoding=DECODING).predict_step(batch_of(examples), 0)
     assert [prediction.id for prediction in made] == [example.id for example in examples]
+    assert [one.gold for one in made] == [(normalize_answer(e.answers[0]),) for e in examples]
 
 
 def test_a_row_that_nothing_scores_stops_predictions():

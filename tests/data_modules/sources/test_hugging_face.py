@@ -136,6 +136,10 @@ def test_a_bad_row_of_a_data_set_is_named(tmp_path):
     ("arguments", "message"),
     [
         ({"path": "/none/such"}, "got no split, allowed: at least one of train"),
+        (
+            {"path": "some/name", "train": "train", "image_root": "/none"},
+            "hugging_face.image_root: got '/none', but there is no such folder",
+        ),
         ({"path": "/none/such", "train": "train"}, "path: got '/none/such', but there is no such"),
     ],
 )

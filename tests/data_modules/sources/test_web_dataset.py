@@ -11,10 +11,11 @@ from tiny import png, tiny_processor
 import data_modules
 from data_modules import BadRows, CaptionData, Mixed, TextData
 from data_modules.mixture import Mixture
-from data_modules.sources import WebDataset
+from data_modules.sources import Parquet, WebDataset
 from data_modules.sources.files import expand
 from data_modules.sources.shard_index import read_index
 from data_modules.sources.tar_index import main
+from data_modules.sources.tar_shards import fetch
 from mmlite.images import open_image
 from mmlite.records import ImageRef
 
@@ -212,6 +213,25 @@ def test_a_shard_that_cannot_be_fetched_stops_the_run(tmp_path, monkeypatch):
     data = TextData(tiny_processor(), train=[Mixed(source)], bad_rows=skip_all)
     with pytest.raises(ConnectionError, match=r"train-000\.tar: cannot be fetched"):
         next(iter(data.train_dataloader()))
+
+
+def test_what_a_protocol_raises_of_its_own_is_tried_again_and_told(tmp_path, monkeypatch):
+    class ServerError(Exception):
+        pass
+
+    tries = []
+
+    def fails(url):
+        tries.append(url)
+        raise ServerError("503, message='Slow Down'")
+
+    monkeypatch.setattr("fsspec.core.url_to_fs", fails)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    with pytest.raises(ConnectionError, match=r"x/a\.tar: cannot be fetched \(503, message"):
+        fetch("https://x/a.tar", tmp_path / "a.tar")
+    assert len(tries) == 3
+    with pytest.raises(ValueError, match=r"https://x/a\.parquet cannot be read \(503, message"):
+        Parquet(train="https://x/a.parquet").rows("train")
 
 
 @pytest.mark.parametrize(
