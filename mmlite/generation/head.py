@@ -42,6 +42,7 @@ class Head:
         is_matrix = type(head) is nn.Linear and head.bias is None and "forward" not in vars(head)
         is_hooked = head._forward_hooks or head._forward_pre_hooks
         is_own = type(self._language).logits is LanguageModel.logits
+        is_own = is_own and self._language.final_logits.is_plain
         if not is_matrix or is_hooked or not is_own:
             return False
         weight = head.weight

@@ -13,6 +13,7 @@ from transformers import Cache, PreTrainedModel
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from mmlite.models.attention import packed_mask
+from mmlite.models.final_logits import FinalLogits, check_final_logits, final_logits
 from mmlite.models.published_language import (
     new_language_model,
     read_language_model,
@@ -42,6 +43,7 @@ class LanguageModel(nn.Module, ABC):
     model: PreTrainedModel
     is_published: bool = False
     _is_causal: bool | None = None  # private, since fingerprints hash public numbers
+    _final_logits: FinalLogits | None = None
 
     @property
     def table(self) -> Tensor:
@@ -155,8 +157,15 @@ class LanguageModel(nn.Module, ABC):
         return head
 
     def logits(self, hidden: Float[Tensor, "token text_dim"]) -> Float[Tensor, "token vocabulary"]:
-        """Apply the head."""
-        return self.head(hidden)
+        """Apply the head, and what the architecture does behind it."""
+        return self.final_logits(self.head(hidden))
+
+    @property
+    def final_logits(self) -> FinalLogits:
+        """From the head's logits to those of the model."""
+        if self._final_logits is None:
+            self._final_logits = final_logits(self.model.config)
+        return self._final_logits
 
 
 class NewLanguageModel(LanguageModel):
@@ -187,6 +196,7 @@ class NewLanguageModel(LanguageModel):
         self.model = new_language_model(
             model_type, config or {}, vocabulary_size=vocabulary_size, attention=attention
         )
+        check_final_logits(self.model)
 
 
 class PretrainedLanguageModel(LanguageModel):
@@ -223,6 +233,7 @@ class PretrainedLanguageModel(LanguageModel):
             self.model = shape_language_model(name, vocabulary_size, **settings)
             return
         self.model = read_language_model(name, **settings)
+        check_final_logits(self.model)
         if vocabulary_size > self.table.shape[0]:
             self._grow(vocabulary_size)
 
