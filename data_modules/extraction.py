@@ -2,6 +2,7 @@
 
 from data_modules.base import ExampleData
 from data_modules.checks import need
+from mmlite.prompts import extraction_prompt
 from mmlite.records import Example
 
 
@@ -10,5 +11,6 @@ class ExtractionData(ExampleData):
 
     def ask(self, example: Example) -> tuple[str, str, str]:
         """Ask for the details a question needs."""
-        user = self.prompts.render("extraction", question=need(example, "question"))
+        need(example, "question")
+        user = extraction_prompt(self.prompts, example)
         return user, need(example, "extraction"), "extraction"

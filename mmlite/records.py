@@ -116,6 +116,9 @@ class Example:
         group: Group of categories, for tables by group.
         choices: Options of a multiple-choice question, in order.
         answers: Gold answers; any of them is right.
+        info: What of the image the question is about, in the words of a prompt that does not
+            hold the question: `the color of the car` (arXiv:2511.17487, supplement, figure A5);
+            empty if nobody wrote it.
         extraction: Gold question-relevant visual details, where the source knows them.
         caption: Gold description of the image without a question, where known.
         scene: Ground truth of the image, where the source knows it.
@@ -136,6 +139,7 @@ class Example:
     group: str = ""
     choices: tuple[str, ...] = ()
     answers: tuple[str, ...] = ()
+    info: str = ""
     extraction: str | None = None
     caption: str | None = None
     scene: Mapping[str, Any] | None = None

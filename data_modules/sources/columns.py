@@ -19,6 +19,7 @@ USUAL: Mapping[str, tuple[str, ...]] = {
     "answers": ("answers", "answer"),
     "choices": ("choices", "options"),
     "caption": ("caption", "text"),
+    "info": ("info",),
     "extraction": ("extraction",),
     "category": ("category",),
 }
@@ -40,6 +41,7 @@ class Columns:
             `answers`, `answer`.
         choices: List of options, or one column for each: `choices`, `options`.
         caption: Description of the image: `caption`, `text`.
+        info: What of the image the question is about, without the question: `info`.
         extraction: What of the image the question needs: `extraction`.
         category: Kind of row, for tables by category: `category`.
     """
@@ -51,6 +53,7 @@ class Columns:
     answers: str | None = None
     choices: str | list[str] | None = None
     caption: str | None = None
+    info: str | None = None
     extraction: str | None = None
     category: str | None = None
 
@@ -138,6 +141,7 @@ class Columns:
             group=source,
             choices=choices,
             answers=answers,
+            info=self._text(record, "info"),
             extraction=self._text(record, "extraction") or None,
             caption=caption,
             source=source,

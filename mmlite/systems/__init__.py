@@ -1,5 +1,6 @@
 """Systems that answer Examples: end to end, or a perceiver and a reasoner."""
 
+from mmlite.systems.info import QuestionInfo as QuestionInfo
 from mmlite.systems.perceivers import BlindPerceiver as BlindPerceiver
 from mmlite.systems.perceivers import ModelPerceiver as ModelPerceiver
 from mmlite.systems.perceivers import OraclePerceiver as OraclePerceiver
