@@ -5,7 +5,7 @@ from typing import Any
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
-from callbacks.totals import summed
+from mmlite.parallel import summed
 from mmlite.stages.answers import Answered
 
 

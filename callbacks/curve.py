@@ -10,9 +10,9 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from callbacks.tensorboard import writers
-from callbacks.totals import summed, write_json
+from callbacks.totals import write_json
 from mmlite.batch import Batch
-from mmlite.parallel import rank, world_size
+from mmlite.parallel import rank, summed, world_size
 from mmlite.stages import Stage
 
 _log = logging.getLogger(__name__)
@@ -107,8 +107,9 @@ class LossCurve(Callback):
         """Return the points so far, of all processes; every process must call it."""
         total = summed(self._numbers())
         return [
-            (self._ends[place], total[place][0] / max(total[place][1], 1))
+            (self._ends[place], total[place][0] / total[place][1])
             for place in sorted(total)
+            if total[place][1]  # else there was nothing to learn
         ]
 
     def _numbers(self) -> dict[int, list[float]]:

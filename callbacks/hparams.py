@@ -8,9 +8,9 @@ from lightning.pytorch.callbacks import Callback
 from torch.utils.tensorboard.summary import hparams
 
 from callbacks.tensorboard import writers
-from callbacks.totals import summed
 from mmlite.batch import Batch
 from mmlite.models.language import LanguageModel, count_non_embedding
+from mmlite.parallel import summed
 from mmlite.stages import Stage
 
 METRICS = ("train/loss_mean", "val/loss", "val/score", "train/loss")

@@ -7,7 +7,7 @@ from typing import Any
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
-from callbacks.totals import gathered
+from mmlite.parallel import gathered
 from mmlite.predictions import write_predictions
 from mmlite.records import Prediction
 

@@ -7,7 +7,7 @@ from typing import Self
 
 import torch
 
-from callbacks.totals import gathered
+from mmlite.parallel import gathered
 
 SAME_EVERYWHERE = ("steps", "seconds", "waiting_seconds")
 """What processes do together: it is averaged over them, everything else is added up."""

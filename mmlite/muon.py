@@ -9,6 +9,7 @@ shape are orthogonalised together in float32; the update is the same (`tests/tes
 them). On a CPU with bfloat16 units the two cost about the same (`benchmarks/optimizers.py`).
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -22,6 +23,9 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of the quintic Newton-Schulz iteration, from the post above."""
 
 ITERATIONS = 5
+
+PARTS = ("vision", "projector", "language")
+"""Parts that some stage has; one that has others may be named too, where it learns."""
 
 
 class _AdamW(AdamW):
@@ -56,7 +60,24 @@ class MuonAdamW(Optimizer):
         momentum: float = 0.95,
         weight_decay: float = 0.01,
     ) -> None:
+        ranges = {
+            "lr": (lr, math.inf),
+            "matrix_lr": (matrix_lr, math.inf),
+            "momentum": (momentum, 1.0),
+            "weight_decay": (weight_decay, math.inf),
+        }
+        for name, (value, end) in ranges.items():
+            if not 0 <= value < end:
+                raise ValueError(
+                    f"MuonAdamW.{name}: got {value}, allowed: 0 or more"
+                    + (", below 1" if end == 1 else "")
+                )
         groups = [dict(group) for group in params]
+        known = {*PARTS, *(str(group["part"]) for group in groups if "part" in group)}
+        if unknown := [name for name in matrix_parts if name not in known]:
+            raise ValueError(
+                f"MuonAdamW.matrix_parts: got {unknown}, allowed: {', '.join(sorted(known))}"
+            )
         for group in groups:
             group["muon"] = bool(group.get("matrix")) and group.get("part") in matrix_parts
             group.setdefault("lr", matrix_lr if group["muon"] else lr)

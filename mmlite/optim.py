@@ -58,7 +58,7 @@ def parameter_groups(
         trainable: Names of the parts that learn.
 
     Returns:
-        Groups with `params`, `part`, `matrix` and, where it is off, `weight_decay`.
+        Groups with `params`, `part`, `matrix`, `name` and, where it is off, `weight_decay`.
     """
     groups: list[ParameterGroup] = []
     for part in trainable:
@@ -70,6 +70,7 @@ def parameter_groups(
         for kind, params in kinds.items():
             if params:
                 group: ParameterGroup = {"params": params, "part": part, "matrix": kind == "matrix"}
+                group["name"] = f"{part}-{kind}"  # by which LearningRateMonitor tells them apart
                 groups.append({**group, "weight_decay": 0.0} if kind == "plain" else group)
     return groups
 
@@ -103,7 +104,16 @@ def build_optimizer(
         factory: Takes parameter groups.
         groups: From `parameter_groups`.
         lr_scale: Factor of the learning rate by part; parts left out have factor 1.
+
+    Raises:
+        ValueError: If a factor is below 0, or no number.
     """
+    for part, factor in lr_scale.items():
+        if not 0 <= factor < math.inf:
+            raise ValueError(
+                f"model.init_args.lr_scale.{part}: got {factor}, allowed: 0 or more; a part that "
+                "does not learn is left out of model.init_args.trainable"
+            )
     optimizer = factory(groups)
     for group in optimizer.param_groups:
         group["lr"] *= lr_scale.get(group["part"], 1.0)

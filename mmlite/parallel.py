@@ -5,9 +5,10 @@ Lightning's ModelParallelStrategy. Models stay single-device; this is applied to
 """
 
 import re
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +17,9 @@ from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.utils.checkpoint import checkpoint
+
+Item = TypeVar("Item")
+Key = TypeVar("Key", bound=Hashable)
 
 
 def shard(model: nn.Module, mesh: DeviceMesh | None, *, precision: str = "32-true") -> None:
@@ -166,6 +170,29 @@ def sum_over_processes(value: torch.Tensor) -> torch.Tensor:
         value = value.clone()
         dist.all_reduce(value)
     return value
+
+
+def gathered(item: Item) -> list[Item]:
+    """Return what every process has, in the order of the processes; all of them must call it."""
+    if world_size() == 1:
+        return [item]
+    items: list[Any] = [None] * world_size()
+    dist.all_gather_object(items, item)
+    return items
+
+
+def summed(counts: Mapping[Key, Sequence[float]]) -> dict[Key, list[float]]:
+    """Add up numbers by key over all processes; a key may be known to some of them only.
+
+    Args:
+        counts: By key, as many numbers for every key on every process.
+    """
+    total: dict[Key, list[float]] = {}
+    for part in gathered(dict(counts)):
+        for key, values in part.items():
+            before = total.get(key, [0.0] * len(values))
+            total[key] = [a + b for a, b in zip(before, values, strict=True)]
+    return total
 
 
 _LOST = re.compile(

@@ -2,6 +2,7 @@
 
 import copy
 
+import pytest
 import torch
 from torch import nn
 from torch.optim import AdamW, Muon
@@ -85,3 +86,16 @@ def test_the_schedule_warms_up_and_falls_to_its_end():
 
 def test_what_is_left_out_at_every_step_is_still_called_so():
     assert hasattr(torch.optim.AdamW, "_accelerator_graph_capture_health_check")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"matrix_lr": -1.0}, "matrix_lr: got -1.0, allowed: 0 or more"),
+        ({"momentum": 5.0}, "momentum: got 5.0, allowed: 0 or more, below 1"),
+        ({"matrix_parts": ("langage",)}, r"matrix_parts: got \['langage'\], allowed: .*language"),
+    ],
+)
+def test_wrong_settings_are_refused(arguments, told):
+    with pytest.raises(ValueError, match=f"MuonAdamW.{told}"):
+        MuonAdamW([{"params": [torch.nn.Parameter(torch.ones(2, 2))], "part": "a"}], **arguments)

@@ -109,3 +109,11 @@ def test_gradients_are_divided_where_there_are_any():
     first.grad, third.grad = torch.full((2,), 2.0), torch.full((2,), 6.0)
     divide_gradients(optimizer, 4)
     assert (first.grad.tolist(), second.grad, third.grad.tolist()) == ([0.5] * 2, None, [1.5] * 2)
+
+
+def test_a_rate_that_climbs_is_refused():
+    groups = parameter_groups({"a": nn.Linear(2, 2)}, ["a"])
+    for factor in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=r"lr_scale\.a: got .*, allowed: 0 or more"):
+            build_optimizer(lambda g: SGD(g, lr=0.1), groups, {"a": factor})
+    assert [group["name"] for group in groups] == ["a-matrix", "a-plain"]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mmlite.models.adapters import (
     Adapter,
@@ -138,19 +138,26 @@ class PartAdapters:
         for part, form in self.forms.items():
             add_adapter(parts[part], replace(form, quantize=None))
 
-    def save(self, parts: Mapping[str, nn.Module], folder: Path, *, is_writer: bool) -> None:
-        """Write all adapters; every process of a sharded run must call it.
+    def weights(self, parts: Mapping[str, nn.Module]) -> dict[str, dict[str, Tensor]]:
+        """Return all adapters by part; every process of a sharded run must call it."""
+        return {part: adapter_weights(parts[part]) for part in self.forms}
+
+    def save(
+        self,
+        parts: Mapping[str, nn.Module],
+        folder: Path,
+        weights: Mapping[str, Mapping[str, Tensor]],
+    ) -> None:
+        """Write all adapters.
 
         Args:
             parts: The parts by name.
             folder: The run's folder.
-            is_writer: Whether this process writes.
+            weights: From `weights`.
         """
         for part, form in self.forms.items():
-            weights = adapter_weights(parts[part])
-            if is_writer:
-                target = folder / FOLDER / part
-                save_adapter(target, form, self.bases[part], parts[part], weights)
+            target = folder / FOLDER / part
+            save_adapter(target, form, self.bases[part], parts[part], weights[part])
 
     def restore(self, module: nn.Module, part: str, folder: Path) -> None:
         """Load the adapter that a run left for a part.

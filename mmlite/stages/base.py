@@ -1,6 +1,5 @@
 """Stage: what every training stage shares."""
 
-import logging
 import math
 from abc import ABC
 from collections.abc import Callable, Iterable, Mapping
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, final
 
 import torch
-from lightning import LightningModule
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -19,26 +18,27 @@ from mmlite.generation import Decoding, Engine
 from mmlite.losses import token_loss
 from mmlite.models import LanguageModel, Projector, VisionEncoder, VisionLanguageModel
 from mmlite.models.adapters import Adapter
-from mmlite.models.fingerprint import weights_fingerprint
 from mmlite.models.isolation import check_isolation
-from mmlite.models.quantization import packed_layers
 from mmlite.models.weightless import is_weightless
 from mmlite.optim import Schedule, build_optimizer, divide_gradients, parameter_groups
 from mmlite.parallel import seed_step, shard, sum_over_processes, uncompiled, world_size
 from mmlite.processor import Processor
 from mmlite.records import Prediction
-from mmlite.stages.adapter_files import find_adapter
 from mmlite.stages.adapters import PartAdapters
 from mmlite.stages.answers import Answered, answer, check_tasks, prediction, why_none
-from mmlite.stages.checkpoints import is_checkpoint
-from mmlite.stages.handover import take_part
+from mmlite.stages.averaging import check_averaging, copied
+from mmlite.stages.frozen_features import open_cache, with_features
+from mmlite.stages.handover import take_parts
+from mmlite.stages.leaving import check_loss, leave, take_back
+from mmlite.stages.measuring import MeasuringModule
 from mmlite.stages.names import check_names
 from mmlite.stages.precision import prepare
 from mmlite.stages.report import PartRow, part_rows, part_table
 from mmlite.stages.speed import Speed
-from mmlite.stages.weights import WEIGHTS_FILE, full_state, load_part, save_weights
+from mmlite.stages.weights import WEIGHTS_FILE
 
-_log = logging.getLogger(__name__)
+_SHARED = ("processor", "language", "vision", "projector", "optimizer", "schedule", "decoding")
+"""Of a stage, what copies of it share: factories know the command line, and so all of a run."""
 
 OptimizerFactory = Callable[[Iterable], Optimizer]
 LanguageFactory = Callable[[int], LanguageModel]
@@ -46,7 +46,7 @@ VisionFactory = Callable[[], VisionEncoder]
 ProjectorFactory = Callable[[int, int], Projector]
 
 
-class Stage(LightningModule, ABC):
+class Stage(MeasuringModule, ABC):
     """One stage of training: builds a model, trains some of its parts, leaves their weights.
 
     Seams for ablations, and the only ones: `build` (what the model is), `default_trainable` (which
@@ -115,6 +115,7 @@ class Stage(LightningModule, ABC):
         self._supervised_tokens = torch.zeros((), dtype=torch.float64)
         self._seed = 0
         self._has_left_weights = False
+        self._last_loss = torch.zeros(())
         self.num_terms = 0
         """Terms in the sum that the last training step returned."""
 
@@ -163,6 +164,14 @@ class Stage(LightningModule, ABC):
         """The model's parts by name."""
         return {name: part for name, part in self.built.named_children() if part is not None}
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Stage":
+        """Copy what is trained, for callbacks that average weights."""
+        return copied(self, memo, shared=_SHARED)
+
+    def configure_callbacks(self) -> list[Callback]:
+        check_averaging(self.trainer, self.adapters)  # the first hook of a run
+        return []
+
     @final
     def setup(self, stage: str) -> None:
         prepare(self.trainer.precision_plugin, is_trained=stage == "fit")
@@ -189,7 +198,8 @@ class Stage(LightningModule, ABC):
             self.part_rows = part_rows(self.parts, self.trainable)
             self.speed.arrange(self.parts, self.gradient_checkpointing)
             return
-        self._load()
+        take_parts(self.parts, self.init_from, self.adapters, self.trainable)
+        self.adapters.merge_others(self.model, self.parts, self.processor)
         if self._trainer is not None and self.trainer.training:
             self.adapters.check_bases(self.parts, self.build)
         precision = "32-true" if self._trainer is None else str(self.trainer.precision)
@@ -229,8 +239,10 @@ class Stage(LightningModule, ABC):
         total, count = self.loss(batch)
         self._supervised_tokens += count
         self.num_terms = count
-        # Not for Lightning's progress bar, which would ask the device for it after every batch.
-        self.log("train/loss", total.detach() / max(count, 1), batch_size=count)
+        self._last_loss = total.detach()
+        if count:
+            # Not for Lightning's progress bar, which would ask the device for it at every batch.
+            self.log("train/loss", total.detach() / count, batch_size=count)
         # Lightning divides by the accumulated batches and averages over processes; both are
         # undone here, and the sum is divided by all supervised tokens before the step.
         return total * (self.trainer.accumulate_grad_batches * world_size())
@@ -250,6 +262,12 @@ class Stage(LightningModule, ABC):
         for parameter in self.built.parameters():
             parameter.grad = None
 
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        step = self.trainer.global_step
+        every: int = self.trainer.log_every_n_steps  # pyright: ignore[reportAttributeAccessIssue]
+        if step % max(every, 1) == 0:  # Lightning asks the device then, too
+            check_loss(self._last_loss, step)
+
     def validation_step(self, batch: Batch, batch_index: int) -> dict[str, Any] | None:
         return self.measure(batch, "val")
 
@@ -263,18 +281,12 @@ class Stage(LightningModule, ABC):
         return [prediction(answered, self._seed) for answered in self._answer(batch)]
 
     def measure(self, batch: Batch, prefix: str) -> dict[str, Any] | None:
-        """Log loss and score of a batch; the outputs are for callbacks to look at."""
+        """Measure loss and score of a batch; the outputs are for callbacks to look at."""
         batch = self.with_features(batch)
         total, count = self.loss(batch)
-        self.log(
-            f"{prefix}/loss", total / max(count, 1), prog_bar=True, batch_size=count, sync_dist=True
-        )
+        self.log_mean(f"{prefix}/loss", total, count)
         answered = self._answer(batch)
-        # Every process logs, for what is logged is summed by all: a share may be empty.
-        if answered or (world_size() > 1 and self._why_no_answers() is None):
-            size = len(answered)
-            score = sum(a.score for a in answered) / max(size, 1)
-            self.log(f"{prefix}/score", score, prog_bar=True, batch_size=size, sync_dist=True)
+        self.log_mean(f"{prefix}/score", sum((a.score for a in answered), 0.0), len(answered))
         return {"answered": answered}
 
     def _answer(self, batch: Batch) -> list[Answered]:
@@ -315,16 +327,9 @@ class Stage(LightningModule, ABC):
 
         Of a part with an adapter, the adapter alone is written, into a folder beside the file.
         """
-        self.adapters.save(self.parts, path.parent, is_writer=self.global_rank == 0)
-        weights = {
-            f"{part}.{name}": tensor
-            for part in self.left_parts()
-            if part not in self.adapters.forms
-            for name, tensor in full_state(self.parts[part]).items()
-        }
-        if self.global_rank == 0:
-            save_weights(weights, path)
-            _log.info("Weights of %s are in %s", ", ".join(self.left_parts()), path.parent)
+        left = {name: self.parts[name] for name in self.left_parts()}
+        leave(left, self.adapters, path, is_writer=self.global_rank == 0)
+        rank_zero_info(f"Weights of {', '.join(left)} are in {path.parent}")
 
     def left_parts(self) -> list[str]:
         """Return the parts that were trained, and those whose random weights nobody else has."""
@@ -341,18 +346,7 @@ class Stage(LightningModule, ABC):
         Raises:
             ValueError: If something of it is missing or does not fit.
         """
-        for part in self.left_parts():
-            module = self.parts[part]
-            if part in self.adapters.forms and not is_checkpoint(path):
-                self.adapters.restore(module, part, path)
-                continue
-            packed = tuple(f"{name}." for name in packed_layers(module))
-            missing = [n for n in load_part(module, part, path).missing if not n.startswith(packed)]
-            if missing:
-                raise ValueError(
-                    f"run: got {path}, whose weights lack {', '.join(missing[:4])} of {part}, "
-                    "allowed: a run trained as its configuration says; train it again"
-                )
+        take_back(self.parts, self.left_parts(), self.adapters, path)
         if "vision" in self.left_parts():
             self._open_feature_cache()  # it was opened for the encoder as it was built
 
@@ -364,23 +358,7 @@ class Stage(LightningModule, ABC):
 
     def with_features(self, batch: Batch) -> Batch:
         """Encode the tiles of a batch with the frozen encoder and keep the result in the cache."""
-        cache = self.processor.features
-        if cache is None or not cache.is_open or not len(batch.pixels):
-            return batch
-        with torch.no_grad():
-            encoded = self.parts["vision"](batch.pixels)
-        cache.put(batch.pixel_keys, encoded)
-        return batch.with_features(encoded)
-
-    def _load(self) -> None:
-        for part, given in self.init_from.items():
-            saved = find_adapter(given, part)
-            path = given if saved is None else self.adapters.found(part, saved)
-            if path is None:
-                continue  # the part as it is built is the adapter's base
-            take_part(self.parts[part], part, path, is_trained=part in self.trainable)
-            self.adapters.taken_from(part, path)
-        self.adapters.merge_others(self.built, self.parts, self.processor)
+        return with_features(batch, self.processor.features, self.parts.get("vision"))
 
     def _freeze(self) -> None:
         for name, part in self.parts.items():
@@ -397,17 +375,11 @@ class Stage(LightningModule, ABC):
             check_isolation(language)
 
     def _open_feature_cache(self) -> None:
-        cache = self.processor.features
-        if cache is None:
-            return
         # A shard of an encoder cannot encode by itself, apart from the model it is a part of.
-        is_frozen = "vision" in self.parts and "vision" not in self.trainable
-        if is_frozen and not self._is_sharded():
-            computed = "" if self._trainer is None else str(self.trainer.precision)
-            of_weights = weights_fingerprint(self.parts["vision"])
-            cache.open(f"{of_weights}-{computed}" if "mixed" in computed else of_weights)
-        else:
-            cache.close()
+        is_encoding = "vision" not in self.trainable and not self._is_sharded()
+        encoder = self.parts.get("vision") if is_encoding else None
+        precision = "32-true" if self._trainer is None else str(self.trainer.precision)
+        open_cache(self.processor.features, encoder, precision=precision)
 
     def _is_sharded(self) -> bool:
         return self._trainer is not None and hasattr(self.trainer.strategy, "device_mesh")

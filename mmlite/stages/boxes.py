@@ -91,9 +91,8 @@ class BoxPretraining(Stage):
         for column, name in enumerate(CLASSES if len(targets) else ()):
             right &= logits[name].argmax(-1) == targets[:, column]
         total, count = self.loss(batch)
-        values = {"loss": total / max(count, 1), "item_accuracy": right.sum() / max(count, 1)}
-        for name, value in values.items():
-            self.log(f"{prefix}/{name}", value, prog_bar=True, batch_size=count, sync_dist=True)
+        self.log_mean(f"{prefix}/loss", total, count)
+        self.log_mean(f"{prefix}/item_accuracy", right.sum(), count)
         return None
 
     def _read(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor, int]:

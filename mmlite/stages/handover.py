@@ -6,11 +6,13 @@ worse. What is missing or left over is therefore refused, but for what is known 
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from torch import nn
 
+from mmlite.stages.adapter_files import find_adapter
+from mmlite.stages.adapters import PartAdapters
 from mmlite.stages.weights import Loaded, load_part
 
 _log = logging.getLogger(__name__)
@@ -22,6 +24,32 @@ _COMPUTED = r"rotary_emb\.inv_freq$"
 """What older programs stored though the configuration tells it."""
 
 _NEWLINE = "image_newline"
+
+
+def take_parts(
+    parts: Mapping[str, nn.Module],
+    init_from: Mapping[str, str],
+    adapters: PartAdapters,
+    trainable: Sequence[str],
+) -> None:
+    """Load what a stage begins with.
+
+    Args:
+        parts: By name.
+        init_from: By part, where its weights are, or its adapter.
+        adapters: Of the stage; they are told what was found.
+        trainable: Names of the parts that learn.
+
+    Raises:
+        ValueError: As of `take_part`.
+    """
+    for part, given in init_from.items():
+        saved = find_adapter(given, part)
+        path = given if saved is None else adapters.found(part, saved)
+        if path is None:
+            continue  # the part as it is built is the adapter's base
+        take_part(parts[part], part, path, is_trained=part in trainable)
+        adapters.taken_from(part, path)
 
 
 def take_part(module: nn.Module, part: str, path: str | Path, *, is_trained: bool = False) -> None:

@@ -89,9 +89,8 @@ class VisionPretraining(Stage):
             target = targets[:, column]
             right &= (logits[name].argmax(-1) == target) | (target == IGNORE_INDEX)
         total, count = self.loss(batch)
-        values = {"loss": total / max(count, 1), "place_accuracy": right.sum() / max(count, 1)}
-        for name, value in values.items():
-            self.log(f"{prefix}/{name}", value, prog_bar=True, batch_size=count, sync_dist=True)
+        self.log_mean(f"{prefix}/loss", total, count)
+        self.log_mean(f"{prefix}/place_accuracy", right.sum(), count)
         return None
 
 

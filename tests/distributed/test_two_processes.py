@@ -75,6 +75,10 @@ def test_accumulation_ends_in_the_weights_of_one_big_batch(single, tmp_path):
     assert_same(weights_of(tmp_path), single[0])
 
 
+def test_means_are_over_all_terms_however_they_are_shared_out(two):
+    assert json.loads((two / "means.json").read_text()) == {"all_right": 1.0, "of_one": 0.5}
+
+
 @pytest.mark.parametrize("kind", ["ddp", "fsdp"])
 def test_two_processes_end_in_the_weights_of_one(kind, single, two):
     assert_same(weights_of(two / kind), single[0])
