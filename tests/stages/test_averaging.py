@@ -51,11 +51,11 @@ def test_what_cannot_be_averaged_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("MASTER_PORT", str(find_free_network_port()))
     quantized = {"language": Adapter(rank=2, quantize=Quantization(compute_dtype="float32"))}
     sharded = ModelParallelStrategy(1, 1, process_group_backend="gloo")
-    for told, arguments, trainer in (
-        ("got EMAWeightAveraging with 4-bit weights", {"adapters": quantized}, {}),
-        ("got EMAWeightAveraging with a sharding strategy", {}, {"strategy": sharded}),
+    for told, adapters, trainer in (
+        ("got EMAWeightAveraging with 4-bit weights", quantized, {}),
+        ("got EMAWeightAveraging with a sharding strategy", None, {"strategy": sharded}),
     ):
-        stage = tiny_stage(**arguments)
+        stage = tiny_stage(adapters=adapters)
         data = TinyData(stage.processor, number=8, batch_size=4)
         made = tiny_trainer(tmp_path, max_steps=2, callbacks=[EMAWeightAveraging()], **trainer)
         with pytest.raises(ValueError, match=told):
