@@ -21,7 +21,6 @@ from mmlite.microworld.facts import FactScore as FactScore
 from mmlite.microworld.facts import judge_clauses as judge_clauses
 from mmlite.microworld.facts import score_facts as score_facts
 from mmlite.microworld.heldout import HeldOut as HeldOut
-from mmlite.microworld.heldout import best_constant_guess as best_constant_guess
 from mmlite.microworld.heldout import draw_held_out as draw_held_out
 from mmlite.microworld.knowledge import Knowledge as Knowledge
 from mmlite.microworld.preview import preview_world as preview_world

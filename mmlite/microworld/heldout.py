@@ -124,11 +124,3 @@ class _Search:
             if kind.group != "language":
                 found = {answer for scene in scenes for _, answer in kind.candidates(scene)}
                 self.allowed[name] = found
-
-
-def best_constant_guess(asked: Sequence[Question]) -> dict[str, float]:
-    """Return, per kind, how often the best constant answer would be right."""
-    answers: dict[str, Counter[str]] = {}
-    for question in asked:
-        answers.setdefault(question.kind, Counter())[question.answer] += 1
-    return {kind: max(found.values()) / found.total() for kind, found in answers.items()}

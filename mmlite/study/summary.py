@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from mmlite.study.jobs import Job, seconds_of
 from mmlite.study.official import write_official_files
 from mmlite.study.spec import StudySpec
 from mmlite.study.work import asked
+from mmlite.tasks import best_constant_guess
 
 LIBRARIES = ("torch", "lightning", "transformers", "timm", "jsonargparse")
 
@@ -54,7 +56,7 @@ def summarise(
             if job.action != "train"
         ],
         "total_seconds": _wall_clock(out, seconds),
-        "chance": _chance([example for found in examples.values() for example in found]),
+        "chance": best_constant_guess(chain.from_iterable(examples.values())),
         "command": command,
         "notes": [
             f"Questions are of the {study.evaluation.split} split.",
@@ -117,17 +119,6 @@ def _run(job: Job, out: Path, study: StudySpec) -> dict[str, Any]:
         "final_loss": points[-1][1] if points else None,
         "curve": points,
         "flattened": curve.get("flattened"),
-    }
-
-
-def _chance(examples: Sequence[Example]) -> dict[str, float]:
-    """Return, per category, how often the best constant answer would be right."""
-    answers: dict[str, list[str]] = {}
-    for example in examples:
-        answers.setdefault(example.category, []).append(example.answers[0])
-    return {
-        category: max(map(found.count, set(found))) / len(found)
-        for category, found in answers.items()
     }
 
 

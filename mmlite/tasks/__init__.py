@@ -8,6 +8,7 @@ from mmlite.tasks.builtin import TASK_NAMES as TASK_NAMES
 from mmlite.tasks.builtin import get_task as get_task
 from mmlite.tasks.caption import Caption as Caption
 from mmlite.tasks.caption import token_f1 as token_f1
+from mmlite.tasks.constant import best_constant_guess as best_constant_guess
 from mmlite.tasks.extraction import Extraction as Extraction
 from mmlite.tasks.extraction import clause_f1 as clause_f1
 from mmlite.tasks.multiple_choice import MultipleChoice as MultipleChoice

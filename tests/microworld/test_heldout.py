@@ -11,13 +11,14 @@ from mmlite.microworld import (
     Question,
     Questions,
     WorldConfig,
-    best_constant_guess,
     caption,
     draw_held_out,
     split_of,
+    world_example,
 )
 from mmlite.microworld.knowledge import held_out
 from mmlite.microworld.scene import scene_key
+from mmlite.tasks import best_constant_guess
 
 QUESTIONS = Questions()
 
@@ -113,9 +114,11 @@ def test_few_beings_leave_values_out_at_once():
     assert len(found.unreachable["fact"]) >= 32 - 16
 
 
-def test_best_constant_guess_is_the_share_of_the_most_common_answer():
-    items = [Question("a", (), answer) for answer in "xxy"] + [Question("b", (), "z")]
-    assert best_constant_guess(items) == {"a": 2 / 3, "b": 1}
-    guess = best_constant_guess([question for _, question in drawn().items])
+def test_the_best_constant_guess_is_one_of_the_answers_drawn():
+    examples = [
+        world_example(picture, question, QUESTIONS, source="made", row=row)
+        for row, (picture, question) in enumerate(drawn().items)
+    ]
+    guess = best_constant_guess(examples)
     assert guess["similar"] == 0.5
     assert guess["digit"] == pytest.approx(0.1)
