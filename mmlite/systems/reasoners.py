@@ -84,7 +84,8 @@ class MajorityReasoner(Reasoner):
     def __init__(self, known: Iterable[Example]) -> None:
         counts: dict[str, Counter[str]] = {}
         for example in known:
-            counts.setdefault(example.task, Counter())[get_task(example.task).gold(example)] += 1
+            golds = dict.fromkeys(get_task(example.task).golds(example))
+            counts.setdefault(example.task, Counter()).update(golds.keys())
         self.answers = {task: count.most_common(1)[0][0] for task, count in counts.items()}
 
     def reason(self, examples: Sequence[Example], descriptions: Sequence[str]) -> list[str]:

@@ -20,6 +20,11 @@ def test_the_commonest_training_answer_of_each_task() -> None:
     assert {prediction.system for prediction in found} == {"blind_majority"}
 
 
+def test_spellings_of_one_answer_are_counted_together() -> None:
+    known = [example(answer, "number") for answer in ("7", "2", "seven", "2", "7.0")]
+    assert MajorityReasoner(known).reason([example("7", "number")], [""]) == ["7"]
+
+
 def test_an_unknown_task_is_refused() -> None:
     reasoner = MajorityReasoner([example("true")])
     with pytest.raises(ValueError, match=r"task number, allowed: tasks of its training"):
