@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from mmlite.records import Example
 from mmlite.tasks.base import Task
-from mmlite.tasks.numerals import numbers_in, only_number
+from mmlite.tasks.numerals import only_number, stated_number
 from mmlite.tasks.reading import find_answer
 
 
@@ -12,7 +12,8 @@ class Number(Task):
     """A whole or decimal number.
 
     After `Answer:` there may be words around the number (`3 cats`), and of an equation the
-    right side counts. An unmarked line has to be the number alone. Two numbers are unreadable.
+    right side counts. An unmarked line has to be the number alone. Two numbers are unreadable,
+    and so is one that other words make another one (`2 million`, `not 5`).
 
     The row `how many shapes are red?`, answered `2`, becomes the prompt
     `how many shapes are red? think.`:
@@ -54,5 +55,4 @@ class Number(Task):
         number = only_number(answer.text.rstrip(" .,;!"))
         if number is not None or not answer.marked:
             return number
-        numbers = set(numbers_in(answer.text.rpartition("=")[2]))
-        return numbers.pop() if len(numbers) == 1 else None
+        return stated_number(answer.text)

@@ -19,7 +19,6 @@ from mmlite.tasks import (
     Caption,
     Extraction,
     MultipleChoice,
-    Number,
     ShortAnswer,
     Task,
     YesNo,
@@ -214,39 +213,6 @@ def test_alternative_gold_in_any_spelling():
     ]
     assert Alternative().gold(row("cross", choices=("circle", "cross"))) == "second"
     assert Alternative().parse("the cross", row("second")) is None
-
-
-@pytest.mark.parametrize(
-    ("text", "parsed"),
-    [
-        ("2", "2"),
-        ("Two.", "2"),
-        ("007", "7"),
-        ("2.50", "2.5"),
-        ("-0.0", "0"),
-        ("1,000", "1000"),
-        ("100", "100"),
-        ("minus three", "-3"),
-        ("Answer: 2 shapes", "2"),
-        ("Answer: twenty-one", "21"),
-        ("Answer: 5 plus 6 is 11", None),
-        ("Answer: 5 + 6 = 11", "11"),
-        ("Answer: between 2 and 3", None),
-        ("Answer: many", None),
-        ("5 plus 6 is 11", None),
-        ("top-left red red yes 1", None),
-        ("inf", None),
-        ("1e5", None),
-        ("3,4", None),
-    ],
-)
-def test_number(text, parsed):
-    assert Number().parse(text, ROWS["number"]) == parsed
-
-
-def test_number_compares_values():
-    assert Number().judge("Answer: 3.0", row("three")) == ("3", 1.0)
-    assert Number().judge("Answer: 3.01", row("three")) == ("3.01", 0.0)
 
 
 @pytest.mark.parametrize(
