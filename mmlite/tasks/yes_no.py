@@ -10,14 +10,28 @@ from mmlite.tasks.reading import Answer, find_answer
 _MEANING = {"yes": "yes", "true": "yes", "no": "no", "false": "no"}
 _WORD = "yes|no|true|false"
 _FIRST = re.compile(rf"({_WORD})(?=\s*(?:$|[.,;:!]))")
-_FIRST_OF_MARKED = re.compile(rf"({_WORD})\b")
+_FIRST_OF_MARKED = re.compile(
+    r"(yes|true|false)\b"
+    r"|(no)(?=\s*(?:$|[^\w\s-])|\s+(?:-|(?:it|there|this|that|they|the|i|we|because|since|as)\b))"
+)
 _LAST = re.compile(rf"\b({_WORD})$")
+_BOTH = (
+    re.compile(rf"\b({_WORD})\s*[/|]\s*({_WORD})\b"),
+    re.compile(rf"\b({_WORD})[\s,-]+or[\s,-]+(?:\w+\s+)?({_WORD}|not)\b"),
+    re.compile(rf"\b({_WORD})[\s,;&-]+(?:(?:and|nor|but)\s+(?:\w+\s+)?)?({_WORD})(?!\s*\w)"),
+)
+_OPPOSED = re.compile(
+    r"\b(?:not|never|cannot|hardly|neither|nor|wrong|incorrect|unlikely|doubt|whether|if)\b"
+    r"|n['\u2019]t\b"
+)
+_ENDS = " .,;:!\"'`*_()\u2018\u2019\u201c\u201d"
 
 
 class YesNo(Task):
     """Yes or no, also written true or false.
 
-    The word has to begin or end the answer; where both ends have one, they have to agree.
+    The word has to begin or end the answer; where both ends have one, they have to agree. A word
+    that is denied (`I would not say yes`) or beside its opposite (`yes/no`) is no answer.
 
     The row `there is a red box.`, answered `yes`, becomes the prompt
     `there is a red box. answer.`:
@@ -54,9 +68,14 @@ class YesNo(Task):
 
 
 def _words(answer: Answer) -> set[str]:
-    text = answer.text.lower().strip(" .,;:!\"'`*_()")
-    text = re.sub(r"\b(?:not|isn't)\s+(?:true|correct)\b", "false", text)
-    text = re.sub(r"\b(?:not|isn't)\s+false\b", "true", text)
+    text = answer.text.lower().strip(_ENDS)
+    text = re.sub(r"\b(?:not|isn['\u2019]t)\s+(?:true|correct)\b", "false", text)
+    text = re.sub(r"\b(?:not|isn['\u2019]t)\s+false\b", "true", text)
+    both = [match.groups() for pattern in _BOTH for match in pattern.finditer(text)]
+    if any(_MEANING[one] != _MEANING.get(other, "no") for one, other in both):
+        return set()
     first = (_FIRST_OF_MARKED if answer.marked else _FIRST).match(text)
-    last = _LAST.search(text) if answer.marked or answer.one_sentence else None
-    return {_MEANING[match[1]] for match in (first, last) if match}
+    last = _LAST.search(text) if first or answer.marked or answer.one_sentence else None
+    if last and _OPPOSED.search(re.split(r"[.,;:!?]", text[: last.start()])[-1]):
+        last = None
+    return {_MEANING[match[match.lastindex or 0]] for match in (first, last) if match}
