@@ -14,6 +14,10 @@ _MEANING = {
 }
 _ORDINAL = re.compile(r"\b(first|1st|second|2nd)\b")
 _ENDS_IN_ORDINAL = re.compile(r"\b(?:first|1st|second|2nd)(?:\s+\w+)?$")
+_DENIED = re.compile(
+    r"(?:\b(?:not|never|cannot|neither)\b|n['\u2019]t\b)[^.,;:]*\b(?:first|1st|second|2nd)\b"
+    r"|\b(?:first|1st|second|2nd)(?:\s+\w+)?\s+is(?:n['\u2019]t|\s+(?:not|wrong|incorrect))\b"
+)
 _NUMBERED = re.compile(r"(?:image|picture|option|alternative|number)?\s*([12])")
 
 
@@ -73,6 +77,8 @@ def _read(answer: Answer) -> str | None:
         return _MEANING[letter.lower()]
     text = answer.text.lower().strip(" .,;:!()")
     numbered = _NUMBERED.fullmatch(text)
+    if _DENIED.search(text):
+        return None
     if not (numbered or answer.marked or _ENDS_IN_ORDINAL.search(text)):
         return None
     found = set(numbered.groups()) if numbered else set(_ORDINAL.findall(text))

@@ -11,7 +11,22 @@ _BOXED = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
 _TEXT_COMMAND = re.compile(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}")
 _END_MARKS = " \t\n*_`$\"'"
 
-_DENIED = re.compile(r"(?i)\bnot\s+(?:(?:option|choice)\s+)?\(?[a-z]\b\)?")
+_LETTER = r"(?:(?i:option|choice)\s*:?\s*\(?[A-Za-z]\b\)?|\([A-Za-z]\)|\b[A-HJ-Z]\b(?!')[.)]?)"
+_LETTERS = rf"{_LETTER}(?:\s*(?:,|/|\bn?or\b|\band\b)\s*{_LETTER})*"
+_NOT = r"(?:\b(?i:not|never|cannot|neither)\b|n['\u2019]t\b)"
+_BUT = r"\b(?i:(?:any|every)thing but|all but|except|(?:other|rather) than|instead of|unlike)\b"
+_DENIED = (
+    re.compile(rf"(?:{_NOT}(?:\s+(?!(?:because|since|so|but)\b)\w+){{0,4}}?|{_BUT})\s+{_LETTERS}"),
+    re.compile(r"(?i)\bnot\s+(?:(?:option|choice)\s+)?\(?[a-z]\b\)?"),
+    re.compile(
+        rf"{_LETTERS}\s+(?:is|are|was|were|seems?|looks?|(?:can|must) be)\s+(?:\w+\s+){{0,2}}?"
+        r"(?:wrong|incorrect|false|excluded|eliminated|ruled out|impossible|unlikely)\b"
+    ),
+    re.compile(
+        rf"{_LETTERS}\s+(?:\w+\s+){{0,2}}?\w*{_NOT}\s+(?:\w+\s+){{0,3}}?"
+        r"(?:right|correct|true|best|answer)\b"
+    ),
+)
 _SEVERAL = re.compile(r"\b([A-Z])\)?\s*(?:\bor\b|\band\b|[,/&])\s*\(?([A-Z])\b(?!')")
 _ONLY_LETTER = re.compile(r"[(\[]?([A-Za-z])[)\]]?[.:,;!]?")
 _LETTER_AT_END = re.compile(r"(?:\b(?i:option|choice)\s*:?\s*\(?|\()([A-Za-z])\)?[.:;!]?$")
@@ -95,9 +110,9 @@ def read_letter(answer: Answer, num_letters: int) -> str | None:
     """Read an option's letter, such as in `B`, `(b)`, `option b`, `B. blue`, `B is correct`.
 
     A word that merely begins with a letter is none (`Based on ...`), nor is an article
-    (`A dog`), nor a letter that is denied (`not A`). Two different letters are unreadable.
-    An unmarked line has to be the letter, end in it, or say that it is correct: `B. blue` may
-    be an item of a list.
+    (`A dog`), nor a letter that is denied (`not A`, `A is wrong`). Two different letters are
+    unreadable. An unmarked line has to be the letter, end in it, or say that it is correct:
+    `B. blue` may be an item of a list.
 
     Args:
         answer: Where to read.
@@ -107,7 +122,10 @@ def read_letter(answer: Answer, num_letters: int) -> str | None:
         The letter in upper case, or None.
     """
     letters = LETTERS[:num_letters]
-    text = _DENIED.sub("", answer.text).strip()
+    text = answer.text
+    for denied in _DENIED:
+        text = denied.sub("", text)
+    text = text.strip()
     only = _ONLY_LETTER.fullmatch(text)
     if only:
         return only[1].upper() if only[1].upper() in letters else None

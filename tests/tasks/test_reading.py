@@ -77,6 +77,22 @@ def test_nothing_to_read(text):
         ("E", None),
         ("(e)", None),
         ("none", None),
+        ("(A) is wrong", None),
+        ("Option A is wrong", None),
+        ("A. is clearly wrong", None),
+        ("(A) and (B) are both wrong", None),
+        ("(A) is not the right answer", None),
+        ("(A) isn't correct", None),
+        ("(A) cannot be right", None),
+        ("I would not choose (A)", None),
+        ("not (A) or (B)", None),
+        ("anything but (A)", None),
+        ("(A) is wrong, (B) is right", "B"),
+        ("(B) rather than (A)", "B"),
+        ("(B) because the star is not red", "B"),
+        ("(B) is not red", "B"),
+        ("(B) is the right one", "B"),
+        ("(B) wrong", "B"),
     ],
 )
 def test_letters_of_marked_answers(text, letter):
@@ -97,6 +113,8 @@ def test_letters_of_marked_answers(text, letter):
         ("Based on this", None),
         ("A dog", None),
         ("I see a", None),
+        ("I would not choose option B.", None),
+        ("So it is not (b).", None),
     ],
 )
 def test_letters_of_unmarked_lines_are_read_more_strictly(text, letter):

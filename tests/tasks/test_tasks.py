@@ -101,6 +101,7 @@ def test_no_text_breaks_a_parser(text):
         ("Answer: red or blue", None),
         ("Answer: F", None),
         ("Answer: not B", None),
+        ("Answer: (A) is wrong", None),
     ],
 )
 def test_multiple_choice_reads_letters_and_options(text, parsed):
@@ -220,6 +221,10 @@ def test_yes_no_learns_one_spelling():
         ("Answer: first or second", None),
         ("Answer: 3", None),
         ("both", None),
+        ("Answer: not the first", None),
+        ("It isn't the second", None),
+        ("Answer: the first is wrong", None),
+        ("Answer: the first, since the star is not red", "first"),
     ],
 )
 def test_alternative(text, parsed):
