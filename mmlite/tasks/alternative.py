@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from mmlite.records import Example
 from mmlite.tasks.base import Task
-from mmlite.tasks.reading import Answer, find_answer, read_letter
+from mmlite.tasks.reading import Answer, read_answer, read_letter
 from mmlite.tasks.short_answer import normalize_answer
 
 _MEANING = {
@@ -56,10 +56,17 @@ class Alternative(Task):
 
     def parse(self, text: str, example: Example) -> str | None:
         """Return `first` or `second`."""
-        answer = find_answer(text)
-        if answer is None or not (answer.marked or answer.one_sentence):
-            return None
-        return _meanings(example).get(normalize_answer(answer.text)) or _read(answer)
+        meanings = _meanings(example)
+
+        def bare(text: str) -> str | None:
+            return meanings.get(normalize_answer(text))
+
+        def read(answer: Answer) -> str | None:
+            if not (answer.marked or answer.one_sentence):
+                return None
+            return bare(answer.text) or _read(answer)
+
+        return read_answer(text, read=read, bare=bare)
 
 
 def _meanings(example: Example) -> dict[str, str]:

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from mmlite.records import Example
 from mmlite.tasks.base import Task
-from mmlite.tasks.reading import LETTERS, Answer, find_answer, read_letter
+from mmlite.tasks.reading import LETTERS, named_letters, only_letter, read_answer, read_letter
 from mmlite.tasks.short_answer import normalize_answer
 
 _LETTERED = re.compile(r"\(?([A-Za-z])(?:\s*[.):]\s*|\s+)(\S.*)")
@@ -70,21 +70,23 @@ class MultipleChoice(Task):
 
     def parse(self, text: str, example: Example) -> str | None:
         """Return the letter in upper case."""
-        answer = find_answer(text)
-        if answer is None:
-            return None
         choices = [normalize_answer(choice) for choice in self.choices(example)]
-        letter = read_letter(answer, len(choices))
-        return letter or _by_words(answer, choices)
+        number = len(choices)
+        return read_answer(
+            text,
+            read=lambda answer: read_letter(answer, number) or _by_words(answer.text, choices),
+            bare=lambda line: only_letter(line, number) or _by_words(line, choices),
+            named=lambda text: (*named_letters(text, number), _by_words(text, choices)),
+        )
 
 
-def _by_words(answer: Answer, choices: list[str]) -> str | None:
-    """Return the letter of the one option that the answer is, or that follows its letter."""
-    words = normalize_answer(answer.text)
+def _by_words(text: str, choices: list[str]) -> str | None:
+    """Return the letter of the one option that a text is, or that follows its letter."""
+    words = normalize_answer(text)
     found = [letter for letter, choice in zip(LETTERS, choices, strict=False) if choice == words]
     if len(found) == 1:
         return found[0]
-    lettered = _LETTERED.fullmatch(answer.text)
+    lettered = _LETTERED.fullmatch(text)
     if lettered and lettered[1].upper() in LETTERS[: len(choices)]:
         letter = lettered[1].upper()
         if choices[LETTERS.index(letter)] == normalize_answer(lettered[2]):

@@ -5,7 +5,9 @@ from typing import ClassVar
 from mmlite.records import Example
 from mmlite.tasks.base import Task
 from mmlite.tasks.numerals import only_number, stated_number
-from mmlite.tasks.reading import find_answer
+from mmlite.tasks.reading import Answer, read_answer
+
+_END_PUNCTUATION = " .,;!\"'\u2019\u201d"
 
 
 class Number(Task):
@@ -49,10 +51,13 @@ class Number(Task):
 
     def parse(self, text: str, example: Example) -> str | None:
         """Return the number in one spelling: `007`, `7.0` and `seven` are `7`."""
-        answer = find_answer(text)
-        if answer is None:
-            return None
-        number = only_number(answer.text.rstrip(" .,;!"))
-        if number is not None or not answer.marked:
-            return number
-        return stated_number(answer.text)
+        return read_answer(text, read=_read, bare=_bare)
+
+
+def _bare(text: str) -> str | None:
+    return only_number(text.rstrip(_END_PUNCTUATION))
+
+
+def _read(answer: Answer) -> str | None:
+    number = _bare(answer.text)
+    return stated_number(answer.text) if number is None and answer.marked else number

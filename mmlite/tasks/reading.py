@@ -1,15 +1,17 @@
 """Finding the answer in what a model wrote, before a task reads it."""
 
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-_MARK = re.compile(r"(?i)\banswer\s*:")
-_ANSWER_IS = re.compile(r"(?i)\banswer\s+is\b\s*:?")
+_MARK = re.compile(r"(?i)\banswer\s*[:\uff1a]")
+_ANSWER_IS = re.compile(r"(?i)\banswer\s+is\b\s*[:\uff1a]?")
+_TAGGED = re.compile(r"(?is)<answer>(.*?)</answer>")
 _BOXED = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
 _TEXT_COMMAND = re.compile(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}")
-_END_MARKS = " \t\n*_`$\"'"
+_END_MARKS = " \t\n*_`$\"'\u2018\u2019\u201c\u201d"
 
 _LETTER = r"(?:(?i:option|choice)\s*:?\s*\(?[A-Za-z]\b\)?|\([A-Za-z]\)|\b[A-HJ-Z]\b(?!')[.)]?)"
 _LETTERS = rf"{_LETTER}(?:\s*(?:,|/|\bn?or\b|\band\b)\s*{_LETTER})*"
@@ -28,7 +30,11 @@ _DENIED = (
     ),
 )
 _SEVERAL = re.compile(r"\b([A-Z])\)?\s*(?:\bor\b|\band\b|[,/&])\s*\(?([A-Z])\b(?!')")
-_ONLY_LETTER = re.compile(r"[(\[]?([A-Za-z])[)\]]?[.:,;!]?")
+_ONLY_LETTER = re.compile(r"[(\[]?([A-Za-z])[)\]]?[\"'\u2019\u201d]?[.:,;!]?")
+_NAMED = re.compile(
+    r"\b(?i:option|choice)\s*:?\s*\(?([A-Za-z])\b|\(([A-Za-z])\)"
+    r"|\b([B-HJ-Z]|A(?=\s*(?:$|[.,;:!?)]|is\b)))\b(?!')"
+)
 _LETTER_AT_END = re.compile(r"(?:\b(?i:option|choice)\s*:?\s*\(?|\()([A-Za-z])\)?[.:;!]?$")
 _LETTER_SAID_RIGHT = re.compile(r"\b([A-Z])\)?\s+is\s+(?:the\s+)?(?:correct|right|best)\b")
 _LETTER_IN_MARKED = (
@@ -64,8 +70,8 @@ def find_answer(text: str) -> Answer | None:
 
     What was written while thinking (up to `</think>`) is left out, and a thought that never
     ended holds no answer. In what is left, the first of these counts: what follows the last
-    `Answer:` of any case, on its line or, if nothing follows there, on the next one; the last
-    box; what follows `answer is` in the last line; the last line.
+    `Answer:` of any case, on its line or, if nothing follows there, on the next one, or stands
+    in `<answer>` tags; the last box; what follows `answer is` in the last line; the last line.
 
     Args:
         text: All that the model wrote.
@@ -87,10 +93,44 @@ def find_answer(text: str) -> Answer | None:
     return _answer(lines[-1], marked=_ANSWER_IS.search(lines[-1]) is not None)
 
 
+def read_answer(
+    text: str,
+    *,
+    read: Callable[[Answer], str | None],
+    bare: Callable[[str], str | None],
+    named: Callable[[str], Iterable[str | None]] | None = None,
+) -> str | None:
+    """Read the answer that `find_answer` finds, or the one that is the first line.
+
+    A first line that is nothing but an answer counts, if nothing after it is marked and what
+    follows, sentence by sentence, names no other answer.
+
+    Args:
+        text: All that the model wrote.
+        read: Reads an answer that was found.
+        bare: Reads a line that is nothing but an answer; None if it is anything else.
+        named: Returns the answers that a sentence names; what `read` makes of it, if left out.
+
+    Returns:
+        The answer, or None if it is unreadable.
+    """
+    answer = find_answer(text)
+    found = read(answer) if answer else None
+    first, *others = [line for line in _plain_lines(text) if line] or [""]
+    stated = bare(first.strip(_END_MARKS))
+    if answer is None or answer.marked or stated is None or not others:
+        return found
+    seen = {found, stated}
+    for sentence in re.split(r"(?<=[.;?!])\s+|\n", "\n".join(others)):
+        seen.update(named(sentence) if named else [read(Answer(sentence, marked=True))])
+    return stated if seen <= {stated, None} else None
+
+
 def _plain_lines(text: str) -> list[str]:
     text = text.rpartition("</think>")[2]
     if "<think>" in text:
         return []
+    text = _TAGGED.sub(lambda tagged: f"\nAnswer: {' '.join(tagged[1].split())}\n", text)
     text = _TEXT_COMMAND.sub(r"\1", text).replace("**", "").replace("__", "")
     return [line.strip() for line in text.splitlines()]
 
@@ -122,13 +162,9 @@ def read_letter(answer: Answer, num_letters: int) -> str | None:
         The letter in upper case, or None.
     """
     letters = LETTERS[:num_letters]
-    text = answer.text
-    for denied in _DENIED:
-        text = denied.sub("", text)
-    text = text.strip()
-    only = _ONLY_LETTER.fullmatch(text)
-    if only:
-        return only[1].upper() if only[1].upper() in letters else None
+    text = _without_denied(answer.text)
+    if _ONLY_LETTER.fullmatch(text):
+        return only_letter(text, num_letters)
     several = _SEVERAL.search(text)
     if several and set(several.groups()) <= set(letters):
         return None
@@ -136,3 +172,23 @@ def read_letter(answer: Answer, num_letters: int) -> str | None:
     found = {letter.upper() for pattern in patterns for letter in pattern.findall(text)}
     found.intersection_update(letters)
     return found.pop() if len(found) == 1 else None
+
+
+def only_letter(text: str, num_letters: int) -> str | None:
+    """Return the option's letter that a text is, in upper case; None if it is anything else."""
+    only = _ONLY_LETTER.fullmatch(text)
+    return only[1].upper() if only and only[1].upper() in LETTERS[:num_letters] else None
+
+
+def named_letters(text: str, num_letters: int) -> set[str]:
+    """Return the options' letters that a sentence names without denying them."""
+    found = {
+        letter.upper() for groups in _NAMED.findall(_without_denied(text)) for letter in groups
+    }
+    return found.intersection(LETTERS[:num_letters])
+
+
+def _without_denied(text: str) -> str:
+    for denied in _DENIED:
+        text = denied.sub("", text)
+    return text.strip()

@@ -9,7 +9,7 @@ from mmlite.tasks.numerals import words_to_digits
 from mmlite.tasks.reading import find_answer
 
 _ARTICLES = re.compile(r"\b(?:a|an|the)\s+")
-_END_PUNCTUATION = " \t\n.,;:!?\"'`*_()[]"
+_END_PUNCTUATION = " \t\n.,;:!?\"'`*_()[]\u2018\u2019\u201c\u201d"
 
 
 def normalize_answer(text: str) -> str:

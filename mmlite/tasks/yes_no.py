@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from mmlite.records import Example
 from mmlite.tasks.base import Task
-from mmlite.tasks.reading import Answer, find_answer
+from mmlite.tasks.reading import Answer, read_answer
 
 _MEANING = {"yes": "yes", "true": "yes", "no": "no", "false": "no"}
 _WORD = "yes|no|true|false"
@@ -62,20 +62,23 @@ class YesNo(Task):
 
     def parse(self, text: str, example: Example) -> str | None:
         """Return `yes` or `no`."""
-        answer = find_answer(text)
-        found = _words(answer) if answer else set()
-        return found.pop() if len(found) == 1 else None
+        return read_answer(text, read=_read, bare=_bare)
 
 
-def _words(answer: Answer) -> set[str]:
+def _bare(text: str) -> str | None:
+    return _MEANING.get(text.lower().strip(_ENDS))
+
+
+def _read(answer: Answer) -> str | None:
     text = answer.text.lower().strip(_ENDS)
     text = re.sub(r"\b(?:not|isn['\u2019]t)\s+(?:true|correct)\b", "false", text)
     text = re.sub(r"\b(?:not|isn['\u2019]t)\s+false\b", "true", text)
     both = [match.groups() for pattern in _BOTH for match in pattern.finditer(text)]
     if any(_MEANING[one] != _MEANING.get(other, "no") for one, other in both):
-        return set()
+        return None
     first = (_FIRST_OF_MARKED if answer.marked else _FIRST).match(text)
     last = _LAST.search(text) if first or answer.marked or answer.one_sentence else None
     if last and _OPPOSED.search(re.split(r"[.,;:!?]", text[: last.start()])[-1]):
         last = None
-    return {_MEANING[match[match.lastindex or 0]] for match in (first, last) if match}
+    found = {_MEANING[match[match.lastindex or 0]] for match in (first, last) if match}
+    return found.pop() if len(found) == 1 else None

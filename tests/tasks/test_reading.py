@@ -25,6 +25,13 @@ from mmlite.tasks.reading import Answer, find_answer, read_letter
         ('Answer: "top-left"', "top-left"),
         ("<think>Answer: A</think>\nAnswer: B", "B"),
         ("Answer: A</think>Answer: B", "B"),
+        ("Answer\uff1a B", "B"),
+        ("The answer is\uff1aB", "B"),
+        ("Answer: \u201cB\u201d", "B"),
+        ("<answer>B</answer>", "B"),
+        ("I see a dog. <Answer>\n B\n</Answer>\nThat is all.", "B"),
+        ("<think>Hm.</think><answer>Answer: B</answer>", "B"),
+        ("<answer>A\nB</answer>", "A B"),
     ],
 )
 def test_marked_answers(text, answer):
@@ -33,14 +40,28 @@ def test_marked_answers(text, answer):
 
 @pytest.mark.parametrize(
     ("text", "line"),
-    [("red", "red"), ("Let me see.\n\nred \n", "red"), ("The answers: none", "The answers: none")],
+    [
+        ("red", "red"),
+        ("Let me see.\n\nred \n", "red"),
+        ("The answers: none", "The answers: none"),
+        ("\u2018red\u2019", "red"),
+    ],
 )
 def test_last_line_is_not_marked(text, line):
     assert find_answer(text) == Answer(line, marked=False)
 
 
 @pytest.mark.parametrize(
-    "text", ["", " \n", "Answer:", "Answer: **", "<think>Answer: A", "Answer: A</think>\n"]
+    "text",
+    [
+        "",
+        " \n",
+        "Answer:",
+        "Answer: **",
+        "<think>Answer: A",
+        "Answer: A</think>\n",
+        "<think>B\n<answer>B</answer>\n\nB",
+    ],
 )
 def test_nothing_to_read(text):
     assert find_answer(text) is None
