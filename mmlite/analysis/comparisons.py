@@ -1,6 +1,5 @@
 """Paired comparisons of systems on the same questions, with exact tests and intervals."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from mmlite.analysis.intervals import (
     percentile_interval,
     resampled_means,
 )
-from mmlite.analysis.outcomes import Key, Outcomes
+from mmlite.analysis.outcomes import Key, Outcomes, Pairs
 
 PAIRS = (
     ("extract_think", "end_to_end"),
@@ -34,52 +33,47 @@ def comparison_rows(outcomes: Outcomes) -> list[dict[str, Any]]:
             if keys[0] is None or keys[1] is None:
                 continue
             for group in outcomes.groups:
-                pairs = outcomes.paired(keys[0], keys[1], group=group)
-                clusters = outcomes.paired_clusters(keys[0], keys[1], group=group)
-                pools: dict[int | str, Mapping[int, np.ndarray]] = {
-                    seed: {seed: values} for seed, values in pairs.items()
-                }
-                if pairs:
-                    pools["all"] = pairs
+                seeds = outcomes.paired(keys[0], keys[1], group=group).answers
+                pools: dict[int | str, list[int]] = {seed: [seed] for seed in seeds}
+                if seeds:
+                    pools["all"] = list(seeds)
                 for seed, pool in pools.items():
                     head = {"first": first, "second": second, "size": size, "group": group}
-                    compared = compare(pool, key=f"{head}, {seed}", clusters=clusters)
-                    rows.append({**head, "seed": seed, **compared})
+                    pairs = outcomes.paired(keys[0], keys[1], group=group, seeds=pool)
+                    rows.append({**head, "seed": seed, **compare(pairs, key=f"{head}, {seed}")})
     return rows
 
 
-def compare(
-    pairs: Mapping[int, np.ndarray], *, key: str, clusters: Mapping[int, list[str]] | None = None
-) -> dict[str, Any]:
+def compare(pairs: Pairs, *, key: str) -> dict[str, Any]:
     """Compare two systems on the same questions.
 
     Args:
-        pairs: For each seed, right or wrong of both, (question, 2).
+        pairs: Their answers.
         key: Names the comparison, for the bootstrap's random numbers.
-        clusters: For each seed the cluster of each question; None if questions are independent.
 
     Returns:
-        n, the accuracies, b (only the first was right), c (only the second), the difference with
-        its bootstrap interval, and a p-value with its test: exact McNemar for independent
-        questions, else the bootstrap over clusters, since McNemar's test would take six
-        permutations of one picture for six pictures.
+        n, where questions recur how many different ones, the accuracies, b (only the first was
+        right), c (only the second), the difference with its bootstrap interval, and a p-value with
+        its test: exact McNemar for independent questions, else the bootstrap over clusters, since
+        McNemar's test would take six permutations of one picture for six pictures.
     """
-    both = np.concatenate(list(pairs.values()))
+    both = np.concatenate(list(pairs.answers.values()))
     first, second = both[:, 0], both[:, 1]
     only_first, only_second = int((first > second).sum()), int((second > first).sum())
-    strata = [values[:, 0] - values[:, 1] for values in pairs.values()]
-    names = None if clusters is None else [clusters[seed] for seed in pairs]
+    strata = [values[:, 0] - values[:, 1] for values in pairs.answers.values()]
+    names = None if pairs.clusters is None else [pairs.clusters[seed] for seed in pairs.answers]
     drawn = resampled_means(strata, key=key, clusters=names)
     interval = percentile_interval(drawn)
     assert interval is not None
     return {
         "n": len(both),
+        **pairs.questions,
         "first_accuracy": float(first.mean()),
         "second_accuracy": float(second.mean()),
         "b": only_first,
         "c": only_second,
-        "p": mcnemar(only_first, only_second) if clusters is None else bootstrap_p(drawn),
-        "test": "mcnemar" if clusters is None else "bootstrap",
+        "p": mcnemar(only_first, only_second) if names is None else bootstrap_p(drawn),
+        "test": "mcnemar" if names is None else "bootstrap",
         "difference": (only_first - only_second) / len(both),
         "ci_low": interval[0],
         "ci_high": interval[1],
@@ -98,8 +92,7 @@ def compare_keys(
     if first is None or second is None:
         return None
     pairs = outcomes.paired(first, second, group=group)
-    if not pairs:
+    if not pairs.answers:
         return None
-    clusters = outcomes.paired_clusters(first, second, group=group)
-    result = compare(pairs, key=f"{first}, {second}, {group}", clusters=clusters)
-    return result, [float((v[:, 0] - v[:, 1]).mean()) for v in pairs.values()]
+    result = compare(pairs, key=f"{first}, {second}, {group}")
+    return result, [float((v[:, 0] - v[:, 1]).mean()) for v in pairs.answers.values()]

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from mmlite.analysis.intervals import cluster_sums, percentile_interval, resampled_sums
+from mmlite.analysis.intervals import percentile_interval, resampled_sums, summed_strata
 from mmlite.analysis.outcomes import FACTS, Outcomes
+from mmlite.analysis.questions import Pool, Questions
 from mmlite.records import Prediction
 
 FIDELITY_RESAMPLES = 2_000
@@ -89,27 +90,28 @@ def fidelity_rows(outcomes: Outcomes) -> list[dict[str, Any]]:
         pools["all"] = list(seeds)
         for seed, members in pools.items():
             for group in ("all", *outcomes.groups):
-                strata = [_of_group(seeds[member].values(), group) for member in members]
-                strata = [chosen for chosen in strata if chosen]
-                if strata:
+                pool = {member: _of_group(seeds[member].values(), group) for member in members}
+                pool = {member: chosen for member, chosen in pool.items() if chosen}
+                if pool:
                     head = {"perceiver": perceiver, "perceiver_size": size, "seed": seed}
-                    rows.append({**head, "group": group, **_row(strata, f"{head}, {group}")})
+                    row = _row(pool, outcomes.questions, f"{head}, {group}")
+                    rows.append({**head, "group": group, **row})
     return rows
 
 
-def _row(strata: list[list[Prediction]], key: str) -> dict[str, Any]:
-    by_seed = [fact_counts(chosen) for chosen in strata]
+def _row(pool: Pool, questions: Questions, key: str) -> dict[str, Any]:
+    by_seed = [fact_counts(chosen) for chosen in pool.values()]
     counts = np.concatenate(by_seed)
     fidelity = measure(counts)
-    summed = [
-        cluster_sums(counted, [p.cluster for p in chosen])[:, :-1]
-        for counted, chosen in zip(by_seed, strata, strict=True)
-    ]
+    clusters = questions.clusters(pool)
+    names = None if clusters is None else [clusters[seed] for seed in pool]
+    summed = [part[:, :-1] for part in summed_strata(by_seed, names)]
     sums = resampled_sums(summed, key=key, resamples=FIDELITY_RESAMPLES)
     interval = percentile_interval(f1_of_sums(sums)) if fidelity.f1 is not None else None
     totals = dict(zip(FACTS, (int(value) for value in counts.sum(axis=0)), strict=True))
     return {
         "n": len(counts),
+        **questions.count(pool),
         **totals,
         "precision": fidelity.precision,
         "recall": fidelity.recall,

@@ -16,13 +16,12 @@ from mmlite.analysis.fidelity import f1_of_sums, fact_counts, perceptions
 from mmlite.analysis.intervals import (
     Interval,
     bootstrap_p,
-    cluster_sums,
     percentile_interval,
     resampled_means,
     resampled_sums,
+    summed_strata,
 )
 from mmlite.analysis.outcomes import Key, Outcomes, group_label, system_label
-from mmlite.records import Prediction
 
 Holds = bool | Literal["unclear"]
 
@@ -56,7 +55,8 @@ class Finding:
         ci_high: Upper end.
         p: Two-sided p-value of no difference.
         test: Which test `p` is of: mcnemar (exact) or bootstrap.
-        n: Questions that were compared, over all seeds.
+        n: Answers to questions that were compared, over all seeds.
+        questions: How many different questions those are, where questions recur in several seeds.
         per_seed: The difference in each seed, ascending.
     """
 
@@ -72,11 +72,14 @@ class Finding:
     p: float
     test: str
     n: int
+    questions: int | None
     per_seed: tuple[float, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Return a JSON-serialisable mapping."""
-        return dataclasses.asdict(self)
+        """Return a JSON-serialisable mapping, without what does not apply."""
+        return {
+            name: value for name, value in dataclasses.asdict(self).items() if value is not None
+        }
 
 
 def verdict(interval: Interval) -> Holds:
@@ -161,6 +164,7 @@ def _accuracy_finding(
             p=result["p"],
             test=result["test"],
             n=result["n"],
+            questions=result.get("questions"),
             per_seed=tuple(per_seed),
         )
     ]
@@ -174,26 +178,28 @@ def _vision_falls_most(outcomes: Outcomes) -> list[Finding]:
     large, small = (outcomes.at_size("end_to_end", size) for size in (sizes[-1], sizes[0]))
     assert large is not None
     assert small is not None
-    vision = outcomes.paired(large, small, group="vision")
-    language = outcomes.paired(large, small, group=_LANGUAGE)
-    seeds = sorted(set(vision) & set(language))
+    groups = ("vision", _LANGUAGE)
+    answered = [set(outcomes.paired(large, small, group=group).answers) for group in groups]
+    seeds = sorted(answered[0] & answered[1])
     if not seeds:
         return []
 
-    falls = [[part[seed][:, 0] - part[seed][:, 1] for seed in seeds] for part in (vision, language)]
+    pairs = [outcomes.paired(large, small, group=group, seeds=seeds) for group in groups]
+    falls = [[v[:, 0] - v[:, 1] for v in part.answers.values()] for part in pairs]
     drawn_falls = []
-    for part, group in zip(falls, ("vision", _LANGUAGE), strict=True):
-        found = outcomes.paired_clusters(large, small, group=group)
-        clusters = None if found is None else [found[seed] for seed in seeds]
+    for part, found, group in zip(falls, pairs, groups, strict=True):
+        clusters = None if found.clusters is None else list(found.clusters.values())
         drawn_falls.append(resampled_means(part, key=f"fall, {group}, {sizes}", clusters=clusters))
     drawn = drawn_falls[0] - drawn_falls[1]
     per_seed = [float(v.mean() - w.mean()) for v, w in zip(*falls, strict=True)]
     means = [float(np.concatenate(part).mean()) for part in falls]
+    counted = [part.questions["questions"] for part in pairs if part.questions]
+    questions = sum(counted) if counted else None
     return _bootstrap_finding(
         ("vision_falls_most", "vision"),
         f"End-to-end from {sizes[-1]} to {sizes[0]}, fall minus the fall on language-heavy "
         f"questions",
-        (f"{sizes[-1]} to {sizes[0]}", sum(len(v) for part in falls for v in part)),
+        (f"{sizes[-1]} to {sizes[0]}", sum(len(v) for part in falls for v in part), questions),
         (means[0] - means[1], drawn, per_seed),
     )
 
@@ -207,22 +213,27 @@ def _perception_falls(outcomes: Outcomes) -> list[Finding]:
     large, small = seen["extract", sizes[-1]], seen["extract", sizes[0]]
     found = []
     for group in outcomes.groups:
-        strata = [
-            _paired_counts(large[seed], small[seed], group)
-            for seed in sorted(set(large) & set(small))
-        ]
-        strata = [counts for counts in strata if len(counts)]
-        differences = [_f1_difference(counts) for counts in strata]
-        if not strata or any(difference is None for difference in differences):
+        pool, by_seed = {}, []
+        for seed in sorted(set(large) & set(small)):
+            names = [name for name, p in large[seed].items() if p.group == group]
+            both = [name for name in names if name in small[seed]]
+            if both:
+                pool[seed] = [large[seed][name] for name in both]
+                parts = (pool[seed], (small[seed][name] for name in both))
+                by_seed.append(np.hstack([fact_counts(part) for part in parts]))
+        differences = [_f1_difference(counts) for counts in by_seed]
+        if not by_seed or any(difference is None for difference in differences):
             continue
+        clusters = outcomes.questions.clusters(pool)
+        strata = summed_strata(by_seed, None if clusters is None else list(clusters.values()))
         sums = resampled_sums(strata, key=f"fact F1, {group}, {sizes}")
-        totals = np.concatenate(strata)
-        difference = _f1_difference(totals)
+        difference = _f1_difference(np.concatenate(by_seed))
         assert difference is not None
+        questions = outcomes.questions.count(pool).get("questions")
         found += _bootstrap_finding(
             ("perception_falls", group),
             f"Fact F1 of the extraction at {sizes[-1]} minus at {sizes[0]}",
-            (f"{sizes[-1]} to {sizes[0]}", int(totals[:, -1].sum())),
+            (f"{sizes[-1]} to {sizes[0]}", sum(map(len, by_seed)), questions),
             (difference, f1_of_sums(sums[:, :4]) - f1_of_sums(sums[:, 4:8]), differences),
         )
     return found
@@ -231,7 +242,7 @@ def _perception_falls(outcomes: Outcomes) -> list[Finding]:
 def _bootstrap_finding(
     head: tuple[str, str],
     statement: str,
-    scope: tuple[str, int],
+    scope: tuple[str, int, int | None],
     measured: tuple[float, np.ndarray, list[Any]],
 ) -> list[Finding]:
     difference, drawn, per_seed = measured
@@ -252,18 +263,10 @@ def _bootstrap_finding(
             p=bootstrap_p(drawn),
             test="bootstrap",
             n=scope[1],
+            questions=scope[2],
             per_seed=tuple(float(value) for value in per_seed),
         )
     ]
-
-
-def _paired_counts(
-    large: Mapping[str, Prediction], small: Mapping[str, Prediction], group: str
-) -> np.ndarray:
-    """Return counts of facts of both sizes and the number of questions, (cluster, 4 + 4 + 1)."""
-    both = [name for name in large if name in small and large[name].group == group]
-    counts = np.hstack([fact_counts(part[name] for name in both) for part in (large, small)])
-    return cluster_sums(counts, [large[name].cluster for name in both])
 
 
 def _f1_difference(counts: np.ndarray) -> float | None:

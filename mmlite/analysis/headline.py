@@ -6,7 +6,7 @@ from mmlite.analysis.findings import Finding
 from mmlite.analysis.outcomes import Outcomes, group_label, system_label
 from mmlite.analysis.study import Study
 from mmlite.analysis.tables import Table
-from mmlite.analysis.words import percent, points, short_count
+from mmlite.analysis.words import percent, points, sample, short_count
 
 _FINDING = "extract_think_beats_end_to_end"
 
@@ -97,6 +97,6 @@ def _best_system(outcomes: Outcomes, table: Table) -> str:
     return (
         f"{system_label(best['system'])} answers {percent(best['accuracy'])} of the "
         f"{group_label(group)} questions right (95% interval {percent(best['ci_low'])} to "
-        f"{percent(best['ci_high'])}, n = {best['n']}); Extract+Think and end-to-end were not both "
+        f"{percent(best['ci_high'])}, {sample(best)}); Extract+Think and end-to-end were not both "
         f"run at one size."
     )

@@ -1,4 +1,4 @@
-"""Intervals and tests: Wilson, exact McNemar, and the bootstrap over questions within seeds."""
+"""Intervals and tests: Wilson, exact McNemar, and the bootstrap over questions or clusters."""
 
 import math
 from collections.abc import Sequence
@@ -65,17 +65,39 @@ def cluster_sums(values: np.ndarray, clusters: Sequence[str]) -> np.ndarray:
     return sums
 
 
+def summed_strata(
+    strata: Sequence[np.ndarray], clusters: Sequence[Sequence[str]] | None
+) -> list[np.ndarray]:
+    """Sum the rows of each cluster of several seeds, for `resampled_sums`.
+
+    Args:
+        strata: One array (question, column) for each seed.
+        clusters: For each seed the cluster of each question; None: each stands alone.
+
+    Returns:
+        What `cluster_sums` returns, for each seed; where a cluster has questions in several seeds,
+        one array for all, so that it is drawn in all or in none of them.
+    """
+    if clusters is None:
+        return [cluster_sums(values, [""] * len(values)) for values in strata]
+    known = [set(names) - {""} for names in clusters]
+    if sum(map(len, known)) > len(set().union(*known)):
+        names = [name for of_seed in clusters for name in of_seed]
+        return [cluster_sums(np.concatenate(strata), names)]
+    return [cluster_sums(values, names) for values, names in zip(strata, clusters, strict=True)]
+
+
 def resampled_sums(
     strata: Sequence[np.ndarray], *, key: str, resamples: int = RESAMPLES
 ) -> np.ndarray:
-    """Sum the columns over questions drawn with replacement within each seed.
+    """Sum the columns over questions drawn with replacement within each stratum.
 
     Drawing n of n questions is one multinomial draw over the distinct rows, which is the same
     distribution and far fewer numbers.
 
     Args:
-        strata: One array (question, column) for each seed; a resample keeps each seed's number
-            of questions.
+        strata: One array (question or cluster, column) for each seed, or one for all of them; a
+            resample keeps the number of rows of each.
         key: Names the comparison; the random numbers depend on it alone.
         resamples: How many resamples.
 
@@ -108,8 +130,8 @@ def bootstrap_mean(
     Args:
         strata: One array of values, one a question, for each seed.
         key: As in `resampled_sums`.
-        clusters: For each seed the cluster of each question; clusters are drawn whole. None:
-            questions are independent.
+        clusters: For each seed the cluster of each question; clusters are drawn whole, from all
+            seeds at once where they have one name in several. None: questions are independent.
     """
     interval = percentile_interval(resampled_means(strata, key=key, clusters=clusters))
     assert interval is not None
@@ -123,8 +145,7 @@ def resampled_means(
     columns = [np.asarray(values, dtype=float)[:, None] for values in strata]
     if clusters is None:
         return resampled_sums(columns, key=key)[:, 0] / sum(len(values) for values in strata)
-    summed = [cluster_sums(c, names) for c, names in zip(columns, clusters, strict=True)]
-    sums = resampled_sums(summed, key=key)
+    sums = resampled_sums(summed_strata(columns, clusters), key=key)
     return sums[:, 0] / sums[:, 1]
 
 

@@ -2,13 +2,14 @@
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from mmlite.analysis.questions import QuestionFinder, Questions
 from mmlite.analysis.study import Study
 from mmlite.records import Prediction
 
@@ -63,6 +64,22 @@ def group_label(group: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Pairs:
+    """Two systems on the questions that both answered.
+
+    Attributes:
+        answers: For each seed right or wrong of both, (question, 2), zeros and ones; no empty
+            seeds.
+        clusters: For each seed the cluster of each question; None if questions are independent.
+        questions: The number of different questions, as `Questions.count` tells it.
+    """
+
+    answers: Mapping[int, np.ndarray]
+    clusters: Mapping[int, list[str]] | None
+    questions: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Outcomes:
     """Predictions in a fixed order, whatever the order of the files.
 
@@ -71,12 +88,14 @@ class Outcomes:
         groups: Group to its kinds of questions, as far as anything was answered.
         sizes: Names of sizes, small to large.
         seeds: Seeds, ascending.
+        questions: What was asked, and what of it is the same.
     """
 
     by_key: Mapping[Key, Mapping[int, Mapping[str, Prediction]]]
     groups: Mapping[str, tuple[str, ...]]
     sizes: tuple[str, ...]
     seeds: tuple[int, ...]
+    questions: Questions
 
     @property
     def systems(self) -> list[str]:
@@ -121,37 +140,37 @@ class Outcomes:
         return {seed: predictions for seed, predictions in chosen.items() if predictions}
 
     def paired(
-        self, first: Key, second: Key, *, group: str | None = None, category: str | None = None
-    ) -> dict[int, np.ndarray]:
-        """Return right or wrong of two systems on the questions that both answered.
+        self,
+        first: Key,
+        second: Key,
+        *,
+        group: str | None = None,
+        category: str | None = None,
+        seeds: Collection[int] | None = None,
+    ) -> Pairs:
+        """Return the answers of two systems to the questions that both answered.
 
-        Returns:
-            For each seed an array (question, 2) of zeros and ones; no empty seeds.
+        Args:
+            first: One system.
+            second: Another.
+            group: Group of questions; None for all.
+            category: Kind of questions; None for all.
+            seeds: Seeds that count; None for all.
         """
-        pairs = {}
+        answers, pool = {}, {}
         for seed, predictions in self.select(first, group=group, category=category).items():
             others = self.by_key[second].get(seed, {})
-            both = [(p.correct, others[p.id].correct) for p in predictions if p.id in others]
-            if both:
-                pairs[seed] = np.array(both, dtype=np.int64)
-        return pairs
-
-    def paired_clusters(
-        self, first: Key, second: Key, *, group: str | None = None, category: str | None = None
-    ) -> dict[int, list[str]] | None:
-        """Return the clusters of the questions of `paired`, in order; None if there are none."""
-        clusters = {
-            seed: [p.cluster for p in predictions if p.id in self.by_key[second].get(seed, {})]
-            for seed, predictions in self.select(first, group=group, category=category).items()
-        }
-        known = {seed: names for seed, names in clusters.items() if names}
-        return known if any(any(names) for names in known.values()) else None
+            both = [p for p in predictions if p.id in others]
+            if both and (seeds is None or seed in seeds):
+                pool[seed] = both
+                right = [(p.correct, others[p.id].correct) for p in both]
+                answers[seed] = np.array(right, dtype=np.int64)
+        return Pairs(answers, self.questions.clusters(pool), self.questions.count(pool))
 
 
-def load_predictions(folder: Path) -> list[Prediction]:
-    """Read `predictions/*.jsonl`; scenes are dropped, nothing here needs them."""
+def load_predictions(folder: Path) -> Iterator[Prediction]:
+    """Read `predictions/*.jsonl`, one by one: with their scenes they are large."""
     paths = sorted((folder / "predictions").glob("*.jsonl"))
-    predictions: list[Prediction] = []
     seen: dict[tuple[object, ...], str] = {}
     for path in paths:
         with path.open(encoding="utf-8") as lines:
@@ -168,13 +187,12 @@ def load_predictions(folder: Path) -> list[Prediction]:
                         f"{seen[identity]}; allowed: one; remove the file that is left over"
                     )
                 seen[identity] = f"{path.name}, line {number}"
-                predictions.append(prediction)
-    if not predictions:
+                yield prediction
+    if not seen:
         raise ValueError(
             f"{folder / 'predictions'}: no predictions; allowed: at least one line in a .jsonl "
             f"file; give the folder of a finished study, or run the study first"
         )
-    return predictions
 
 
 def _read_line(line: str, *, where: str) -> Prediction:
@@ -196,7 +214,7 @@ def _read_line(line: str, *, where: str) -> Prediction:
             f"{where}: got facts={facts!r}, allowed: null, or whole numbers for "
             f"{', '.join(FACTS)}; remove the file and run the study again"
         )
-    return dataclasses.replace(prediction, scene=None)
+    return prediction
 
 
 def _are_counts(facts: object) -> bool:
@@ -217,11 +235,16 @@ def key_of(prediction: Prediction) -> Key:
 def order_outcomes(predictions: Iterable[Prediction], study: Study) -> Outcomes:
     """Put predictions in their fixed order; sizes and groups as the study lists them.
 
-    Published models come after the sizes and are none: nothing is said of how they scale.
+    Scenes are dropped when they have told which questions are the same. Published models come after
+    the sizes and are none: nothing is said of how they scale.
     """
     by_key: dict[Key, dict[int, dict[str, Prediction]]] = {}
     kinds: dict[str, set[str]] = {}
-    for prediction in sorted(predictions, key=lambda p: (p.seed, p.id)):
+    finder, kept = QuestionFinder(), []
+    for prediction in predictions:
+        finder.add(prediction)
+        kept.append(dataclasses.replace(prediction, scene=None))
+    for prediction in sorted(kept, key=lambda p: (p.seed, p.id)):
         answers = by_key.setdefault(key_of(prediction), {}).setdefault(prediction.seed, {})
         answers[prediction.id] = prediction
         kinds.setdefault(prediction.group, set()).add(prediction.category)
@@ -250,6 +273,7 @@ def order_outcomes(predictions: Iterable[Prediction], study: Study) -> Outcomes:
         },
         sizes=sizes,
         seeds=tuple(sorted({seed for seeds in by_key.values() for seed in seeds})),
+        questions=finder.found(),
     )
 
 

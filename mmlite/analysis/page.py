@@ -115,7 +115,7 @@ def render_page(
         sizes=study.sizes,
         unknown_sizes=_unknown_sizes(outcomes, study),
         verdicts=VERDICTS,
-        questions=_questions(outcomes),
+        questions=outcomes.questions,
     )
 
 
@@ -207,15 +207,3 @@ def _gallery(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def _unknown_sizes(outcomes: Outcomes, study: Study) -> list[str]:
     known = {size.name for size in study.sizes if size.non_embedding_parameters}
     return [size for size in outcomes.sizes if size not in known]
-
-
-def _questions(outcomes: Outcomes) -> int:
-    """Return how many different questions were asked, over all seeds."""
-    return len(
-        {
-            (seed, identity)
-            for seeds in outcomes.by_key.values()
-            for seed, answers in seeds.items()
-            for identity in answers
-        }
-    )

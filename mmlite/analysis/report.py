@@ -15,18 +15,35 @@ from mmlite.analysis.page import render_page
 from mmlite.analysis.study import Study, load_study
 from mmlite.analysis.tables import COLUMNS, Table, result_rows
 
-_NOTES = (
-    "Shares are fractions in [0, 1]. An unreadable answer is a wrong one, and is counted.",
+_SHARES = "Shares are fractions in [0, 1]. An unreadable answer is a wrong one, and is counted."
+_POOLED = (
     "Rows of one seed have Wilson 95 % intervals. Rows with seed 'all' pool the seeds; with "
     "several seeds their interval is a bootstrap over questions within each seed (10,000 "
-    "resamples), or Wilson where every answer is right or every answer is wrong.",
+    "resamples), or Wilson where every answer is right or every answer is wrong."
+)
+_POOLED_AGAIN = (
+    "Rows of one seed have Wilson 95 % intervals. Rows with seed 'all' pool the seeds. The same "
+    "questions are asked in several seeds: 'questions' is how many different ones the n answers "
+    "are to, and intervals are of a bootstrap that draws a question, or its cluster, with its "
+    "answers of all seeds (10,000 resamples), or Wilson over them where every answer is right or "
+    "every answer is wrong."
+)
+_MEANING = (
     "Intervals tell how much other questions would change a number, not how much other seeds of "
-    "training would: for that, compare the seeds.",
+    "training would: for that, compare the seeds."
+)
+_CLUSTERS = (
     "Questions that are not independent form clusters, such as the pictures that one sentence of "
     "NLVR is asked about. Their intervals and p-values are of a bootstrap that draws clusters "
-    "whole, and consistency is the share of clusters without a mistake.",
+    "whole, and consistency is the share of clusters without a mistake."
+)
+_MCNEMAR = (
     "McNemar's test is exact and two-sided; over several seeds it counts every question once a "
-    "seed.",
+    "seed."
+)
+_MCNEMAR_ONCE = (
+    "McNemar's test is exact and two-sided; where questions recur in several seeds, p-values over "
+    "all seeds are of the bootstrap."
 )
 
 
@@ -56,14 +73,14 @@ def make_report(folder: Path) -> Path:
         folder / "results.json",
         {"rows": rows, "fidelity": fidelity, "meta": _meta(outcomes, study, lead[0])},
     )
-    write_csv(folder / "results.csv", rows, columns=COLUMNS)
+    write_csv(folder / "results.csv", rows, columns=[c for c in COLUMNS if c in rows[0]])
     write_json(
         folder / "comparisons.json",
         {
             "comparisons": comparison_rows(outcomes),
             "findings": [finding.to_json() for finding in findings],
             "not_measured": missing,
-            "notes": list(_NOTES),
+            "notes": _notes(outcomes),
         },
     )
     write_plots(charts, folder / "plots")
@@ -91,5 +108,11 @@ def _meta(outcomes: Outcomes, study: Study, sentence: str) -> dict[str, Any]:
         "sizes": list(outcomes.sizes),
         "groups": {group: list(kinds) for group, kinds in outcomes.groups.items()},
         "chance": study.chance,
-        "notes": list(_NOTES),
+        "notes": _notes(outcomes),
     }
+
+
+def _notes(outcomes: Outcomes) -> list[str]:
+    if outcomes.questions.recur:
+        return [_SHARES, _POOLED_AGAIN, _MEANING, _CLUSTERS, _MCNEMAR_ONCE]
+    return [_SHARES, _POOLED, _MEANING, _CLUSTERS, _MCNEMAR]

@@ -9,7 +9,7 @@ from mmlite.analysis.consistency import Consistency, consistency_of
 from mmlite.analysis.fidelity import fact_counts, measure
 from mmlite.analysis.intervals import bootstrap_mean, wilson
 from mmlite.analysis.outcomes import Key, Outcomes
-from mmlite.records import Prediction
+from mmlite.analysis.questions import Pool, Questions
 
 COLUMNS = (
     "perceiver",
@@ -21,6 +21,7 @@ COLUMNS = (
     "category",
     "group",
     "n",
+    "questions",
     "correct",
     "unparsed",
     "accuracy",
@@ -33,7 +34,10 @@ COLUMNS = (
     "fact_f1",
     "extraction_exact",
 )
-"""Columns of `results.csv`; the rows of `results.json` have the same keys."""
+"""Columns of `results.csv`; the rows of `results.json` have the same keys.
+
+`questions` is among them where questions recur in several seeds.
+"""
 
 Row = dict[str, Any]
 
@@ -47,32 +51,26 @@ def result_rows(outcomes: Outcomes) -> list[Row]:
                 chosen = outcomes.select(
                     key, group=group, category=None if category == "all" else category
                 )
-                pools: dict[int | str, Mapping[int, list[Prediction]]] = {
+                pools: dict[int | str, Pool] = {
                     seed: {seed: predictions} for seed, predictions in chosen.items()
                 }
                 if chosen:
                     pools["all"] = chosen
-                rows += [_row(key, seed, category, group, pool) for seed, pool in pools.items()]
+                rows += [
+                    _row(key, seed, category, group, pool, outcomes.questions)
+                    for seed, pool in pools.items()
+                ]
     return rows
 
 
 def _row(
-    key: Key, seed: int | str, category: str, group: str, pool: Mapping[int, list[Prediction]]
+    key: Key, seed: int | str, category: str, group: str, pool: Pool, questions: Questions
 ) -> Row:
     predictions = [prediction for part in pool.values() for prediction in part]
     correct, total = sum(p.correct for p in predictions), len(predictions)
-    low, high = wilson(correct, total)
-    interval = "wilson"
-    consistency = consistency_of(pool)
-    clustered = consistency.clusters is not None
-    if (len(pool) > 1 or clustered) and 0 < correct < total:
-        interval = "cluster bootstrap" if clustered else "bootstrap"
-        strata = [np.array([p.correct for p in part], dtype=float) for part in pool.values()]
-        clusters = [[p.cluster for p in part] for part in pool.values()] if clustered else None
-        low, high = bootstrap_mean(strata, key=f"{key}, {group}, {category}", clusters=clusters)
-    elif clustered and consistency.clusters:  # no question tells a cluster from another one
-        interval = "wilson over clusters"
-        low, high = wilson(consistency.clusters if correct else 0, consistency.clusters)
+    name = f"{key}, {group}, {category}"
+    consistency = consistency_of(pool, questions, key=name)
+    low, high, interval = _interval(pool, questions, consistency, key=name)
     counts = fact_counts(predictions)
     fidelity = measure(counts) if len(counts) else None
     return {
@@ -85,6 +83,7 @@ def _row(
         "category": category,
         "group": group,
         "n": total,
+        **questions.count(pool),
         "correct": correct,
         "unparsed": sum(p.parsed is None for p in predictions),
         "accuracy": correct / total,
@@ -97,6 +96,26 @@ def _row(
         "fact_f1": fidelity.f1 if fidelity else None,
         "extraction_exact": fidelity.exact if fidelity else None,
     }
+
+
+def _interval(
+    pool: Pool, questions: Questions, consistency: Consistency, *, key: str
+) -> tuple[float, float, str]:
+    """Return the interval of an accuracy, and what kind of interval it is."""
+    strata = [np.array([p.correct for p in part], dtype=float) for part in pool.values()]
+    correct, total = sum(int(values.sum()) for values in strata), sum(map(len, strata))
+    clusters, clustered = questions.clusters(pool), consistency.clusters is not None
+    if (len(pool) > 1 or clustered) and 0 < correct < total:
+        of_pool = None if clusters is None else [clusters[seed] for seed in pool]
+        ends = bootstrap_mean(strata, key=key, clusters=of_pool)
+        return *ends, "cluster bootstrap" if clustered else "bootstrap"
+    if consistency.clusters:  # no question tells a cluster from another one
+        distinct = consistency.clusters
+        return *wilson(distinct if correct else 0, distinct), "wilson over clusters"
+    if clusters is not None:  # nor one seed from another one
+        distinct = questions.count(pool)["questions"]
+        return *wilson(distinct if correct else 0, distinct), "wilson over questions"
+    return *wilson(correct, total), "wilson"
 
 
 class Table:

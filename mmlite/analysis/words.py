@@ -1,6 +1,8 @@
 """Numbers as people read them: percent, points, counts and durations."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 MINUS = "\u2212"
 NO_BREAK = "\u00a0"
@@ -63,6 +65,12 @@ def short_count(count: float | None) -> str:
 def grouped(count: object) -> str:
     """Write a whole number with its digits in groups of three."""
     return f"{count:,.0f}" if isinstance(count, int | float) else "\u2013"
+
+
+def sample(row: Mapping[str, Any]) -> str:
+    """Write how many answers a row is of, and to how many questions where those recur."""
+    n, questions = row["n"], row.get("questions")
+    return f"n = {n}" if questions in (None, n) else f"n = {n} to {questions} questions"
 
 
 def duration(seconds: object) -> str:

@@ -100,9 +100,18 @@ def _facts(name: str, see: float, group: str) -> dict[str, int]:
 
 
 def make_study_folder(
-    folder: Path, *, seeds: Sequence[int] = (0,), per_kind: int = 12, title: str = "Made up"
+    folder: Path,
+    *,
+    seeds: Sequence[int] = (0,),
+    per_kind: int = 12,
+    title: str = "Made up",
+    own_pictures: bool = False,
 ) -> Path:
-    """Write a study folder with predictions, `study.json` and `gallery.json`."""
+    """Write a study folder with predictions, `study.json` and `gallery.json`.
+
+    Seeds ask the same questions, as a fixed test set does, or each of its own pictures, as the
+    micro-world does.
+    """
     (folder / "predictions").mkdir(parents=True)
     questions = [
         (f"{kind}-{number}", kind, group)
@@ -111,13 +120,14 @@ def make_study_folder(
         for number in range(per_kind)
     ]
     for seed in seeds:
+        scene = {"objects": [], "seed": seed} if own_pictures else None
         for names in SYSTEMS:
             made = [
                 p
                 for rank in range(len(SIZES))
                 for p in predictions_of(questions, names, (rank, rank), seed)
             ]
-            _write_lines(folder / "predictions" / f"{names[0]}-{seed}.jsonl", made)
+            _write_lines(folder / "predictions" / f"{names[0]}-{seed}.jsonl", made, scene)
         grid = [
             p
             for sees in range(len(SIZES))
@@ -126,14 +136,17 @@ def make_study_folder(
                 questions, ("extract_think", "extract", "think"), (sees, thinks), seed
             )
         ]
-        _write_lines(folder / "predictions" / f"grid-{seed}.jsonl", grid)
+        _write_lines(folder / "predictions" / f"grid-{seed}.jsonl", grid, scene)
     (folder / "study.json").write_text(json.dumps(_about(seeds, title)))
     (folder / "gallery.json").write_text(json.dumps(_gallery()))
     return folder
 
 
-def _write_lines(path: Path, predictions: Sequence[Prediction]) -> None:
-    path.write_text("".join(json.dumps(p.to_json()) + "\n" for p in predictions))
+def _write_lines(
+    path: Path, predictions: Sequence[Prediction], scene: dict[str, object] | None
+) -> None:
+    lines = (json.dumps({**p.to_json(), "scene": scene}) + "\n" for p in predictions)
+    path.write_text("".join(lines))
 
 
 def _about(seeds: Sequence[int], title: str) -> dict[str, object]:

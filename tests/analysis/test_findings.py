@@ -9,6 +9,7 @@ from scipy.stats import binomtest
 from mmlite.analysis.comparisons import compare
 from mmlite.analysis.fidelity import f1_of_sums, measure
 from mmlite.analysis.findings import TITLES, verdict
+from mmlite.analysis.outcomes import Pairs
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -46,7 +47,7 @@ def test_comparisons_equal_an_independent_recount(reported: Path) -> None:
 
 def test_compare_by_hand() -> None:
     pairs = {0: np.array([[1, 0], [1, 0], [0, 1], [1, 1]]), 1: np.array([[1, 0], [0, 0]])}
-    result = compare(pairs, key="by hand")
+    result = compare(Pairs(pairs, None, {}), key="by hand")
     assert (result["n"], result["b"], result["c"]) == (6, 3, 1)
     assert result["difference"] == pytest.approx(1 / 3)
     assert (result["first_accuracy"], result["second_accuracy"]) == (4 / 6, 2 / 6)

@@ -19,7 +19,7 @@ from mmlite.analysis.charts.training import training_curves
 from mmlite.analysis.outcomes import Outcomes, group_label, system_label
 from mmlite.analysis.study import Study
 from mmlite.analysis.tables import Row, Table, chance_of
-from mmlite.analysis.words import percent, short_count
+from mmlite.analysis.words import percent, sample, short_count
 
 _STYLES = (
     "end_to_end",
@@ -127,7 +127,7 @@ def _accuracy(outcomes: Outcomes, study: Study, table: Table, axis: Axis) -> tup
 def _point(x: float, row: Row, name: str) -> Point:
     text = (
         f"{name}: {percent(row['accuracy'])} "
-        f"({percent(row['ci_low'])} to {percent(row['ci_high'])}), n = {row['n']}"
+        f"({percent(row['ci_low'])} to {percent(row['ci_high'])}), {sample(row)}"
     )
     return Point(x, row["accuracy"], row["ci_low"], row["ci_high"], text)
 
@@ -155,7 +155,7 @@ def _grids(outcomes: Outcomes, table: Table) -> tuple[HeatMap, ...]:
 
 
 def _cell(row: Row | None) -> Cell | None:
-    return Cell(row["accuracy"], row["ci_low"], row["ci_high"], row["n"]) if row else None
+    return Cell(row["accuracy"], row["ci_low"], row["ci_high"], sample(row)) if row else None
 
 
 def _fidelity(outcomes: Outcomes, rows: Sequence[Row], axis: Axis) -> tuple[LinePanel, ...]:
@@ -192,7 +192,7 @@ def _metric_points(
             places[row["perceiver_size"]],
             row[metric],
             *interval(row),
-            f"{label} at {row['perceiver_size']}: {percent(row[metric])}, n = {row['n']}",
+            f"{label} at {row['perceiver_size']}: {percent(row[metric])}, {sample(row)}",
         )
         for row in rows
         if row[metric] is not None

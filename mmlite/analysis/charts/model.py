@@ -115,12 +115,12 @@ class Scatter:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One cell of a heat map: a value with its interval."""
+    """One cell of a heat map: a value with its interval, and in words what it is of."""
 
     value: float
     low: float
     high: float
-    n: int
+    sample: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ import numpy as np
 from mmlite.analysis.charts.model import Scatter, ScatterPoint
 from mmlite.analysis.comparisons import compare
 from mmlite.analysis.outcomes import Key, Outcomes, group_label
-from mmlite.analysis.words import points
+from mmlite.analysis.words import points, sample
 
 _STYLES = (1, 3, 0, 2)
 
@@ -59,16 +59,9 @@ def _point(
     large, small, blind = keys
     need = outcomes.paired(large, blind, category=kind)
     drop = outcomes.paired(large, small, category=kind)
-    if not need or not drop:
+    if not need.answers or not drop.answers:
         return None
-    x, y = (
-        compare(
-            pairs,
-            key=f"{name}, {kind}",
-            clusters=outcomes.paired_clusters(large, other, category=kind),
-        )
-        for name, pairs, other in (("need", need, blind), ("drop", drop, small))
-    )
+    x, y = compare(need, key=f"need, {kind}"), compare(drop, key=f"drop, {kind}")
     return ScatterPoint(
         label=kind.replace("_", " "),
         style=style,
@@ -79,6 +72,6 @@ def _point(
         text=(
             f"{kind}: need {points(x['difference'])} "
             f"({points(x['ci_low'])} to {points(x['ci_high'])}), drop {points(y['difference'])} "
-            f"({points(y['ci_low'])} to {points(y['ci_high'])}) points, n = {y['n']}"
+            f"({points(y['ci_low'])} to {points(y['ci_high'])}) points, {sample(y)}"
         ),
     )
