@@ -6,6 +6,7 @@ import numpy as np
 
 from mmlite.analysis.intervals import (
     bootstrap_p,
+    count_unequal,
     mcnemar,
     percentile_interval,
     resampled_means,
@@ -65,6 +66,10 @@ def compare(pairs: Pairs, *, key: str) -> dict[str, Any]:
     drawn = resampled_means(strata, key=key, clusters=names)
     interval = percentile_interval(drawn)
     assert interval is not None
+    if names is None:
+        p = mcnemar(only_first, only_second)
+    else:
+        p = bootstrap_p(drawn, unequal=count_unequal(strata, names))
     return {
         "n": len(both),
         **pairs.questions,
@@ -72,7 +77,7 @@ def compare(pairs: Pairs, *, key: str) -> dict[str, Any]:
         "second_accuracy": float(second.mean()),
         "b": only_first,
         "c": only_second,
-        "p": mcnemar(only_first, only_second) if names is None else bootstrap_p(drawn),
+        "p": p,
         "test": "mcnemar" if names is None else "bootstrap",
         "difference": (only_first - only_second) / len(both),
         "ci_low": interval[0],

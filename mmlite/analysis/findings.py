@@ -1,7 +1,8 @@
 """The paper's findings as this study measured them (arXiv:2511.17487).
 
 Each is a difference with its interval and a verdict: it holds when the interval is above zero,
-it does not when the interval is below, and it is unclear when zero lies inside.
+it does not when the interval is below, and it is unclear when zero lies inside or the test beside
+it does not reject at 5 %. A bootstrap of one question is certain of it; a test is not.
 """
 
 import dataclasses
@@ -16,6 +17,7 @@ from mmlite.analysis.fidelity import f1_of_sums, fact_counts, perceptions
 from mmlite.analysis.intervals import (
     Interval,
     bootstrap_p,
+    count_unequal,
     percentile_interval,
     resampled_means,
     resampled_sums,
@@ -36,6 +38,9 @@ TITLES: Mapping[str, str] = {
 }
 """Findings in the order they are shown."""
 
+SIGNIFICANT = 0.05
+"""A p-value that is not below it leaves a finding unclear."""
+
 _LANGUAGE = "language"
 
 
@@ -49,7 +54,7 @@ class Finding:
         compared: The same without the group.
         group: Group of questions.
         size: Language-model size, or largest and smallest.
-        holds: True, false, or unclear when the interval contains zero.
+        holds: True, false, or unclear when the interval contains zero or `p` is not below 0.05.
         difference: What speaks for the finding when it is positive.
         ci_low: Lower end of its 95 % interval.
         ci_high: Upper end.
@@ -82,12 +87,17 @@ class Finding:
         }
 
 
-def verdict(interval: Interval) -> Holds:
-    """Return whether a difference is above zero: true, false, or unclear."""
+def verdict(interval: Interval, p: float) -> Holds:
+    """Return whether a difference is above zero: true, false, or unclear.
+
+    Args:
+        interval: Its 95 % interval.
+        p: Of the test beside it.
+    """
     low, high = interval
-    if low > 0:
-        return True
-    return False if high < 0 else "unclear"
+    if p >= SIGNIFICANT or low <= 0 <= high:
+        return "unclear"
+    return low > 0
 
 
 def measure_findings(outcomes: Outcomes) -> tuple[list[Finding], list[dict[str, str]]]:
@@ -157,7 +167,7 @@ def _accuracy_finding(
             compared=f"{words}, accuracy",
             group=group,
             size=size,
-            holds=verdict((result["ci_low"], result["ci_high"])),
+            holds=verdict((result["ci_low"], result["ci_high"]), result["p"]),
             difference=result["difference"],
             ci_low=result["ci_low"],
             ci_high=result["ci_high"],
@@ -186,10 +196,11 @@ def _vision_falls_most(outcomes: Outcomes) -> list[Finding]:
 
     pairs = [outcomes.paired(large, small, group=group, seeds=seeds) for group in groups]
     falls = [[v[:, 0] - v[:, 1] for v in part.answers.values()] for part in pairs]
-    drawn_falls = []
+    drawn_falls, unequal = [], 0
     for part, found, group in zip(falls, pairs, groups, strict=True):
         clusters = None if found.clusters is None else list(found.clusters.values())
         drawn_falls.append(resampled_means(part, key=f"fall, {group}, {sizes}", clusters=clusters))
+        unequal += count_unequal(part, clusters)
     drawn = drawn_falls[0] - drawn_falls[1]
     per_seed = [float(v.mean() - w.mean()) for v, w in zip(*falls, strict=True)]
     means = [float(np.concatenate(part).mean()) for part in falls]
@@ -200,7 +211,7 @@ def _vision_falls_most(outcomes: Outcomes) -> list[Finding]:
         f"End-to-end from {sizes[-1]} to {sizes[0]}, fall minus the fall on language-heavy "
         f"questions",
         (f"{sizes[-1]} to {sizes[0]}", sum(len(v) for part in falls for v in part), questions),
-        (means[0] - means[1], drawn, per_seed),
+        (means[0] - means[1], drawn, per_seed, unequal),
     )
 
 
@@ -226,6 +237,7 @@ def _perception_falls(outcomes: Outcomes) -> list[Finding]:
             continue
         clusters = outcomes.questions.clusters(pool)
         strata = summed_strata(by_seed, None if clusters is None else list(clusters.values()))
+        unequal = sum(int((rows[:, :4] != rows[:, 4:8]).any(axis=1).sum()) for rows in strata)
         sums = resampled_sums(strata, key=f"fact F1, {group}, {sizes}")
         difference = _f1_difference(np.concatenate(by_seed))
         assert difference is not None
@@ -234,7 +246,7 @@ def _perception_falls(outcomes: Outcomes) -> list[Finding]:
             ("perception_falls", group),
             f"Fact F1 of the extraction at {sizes[-1]} minus at {sizes[0]}",
             (f"{sizes[-1]} to {sizes[0]}", sum(map(len, by_seed)), questions),
-            (difference, f1_of_sums(sums[:, :4]) - f1_of_sums(sums[:, 4:8]), differences),
+            (difference, f1_of_sums(sums[:, :4]) - f1_of_sums(sums[:, 4:8]), differences, unequal),
         )
     return found
 
@@ -243,12 +255,13 @@ def _bootstrap_finding(
     head: tuple[str, str],
     statement: str,
     scope: tuple[str, int, int | None],
-    measured: tuple[float, np.ndarray, list[Any]],
+    measured: tuple[float, np.ndarray, list[Any], int],
 ) -> list[Finding]:
-    difference, drawn, per_seed = measured
+    difference, drawn, per_seed, unequal = measured
     interval = percentile_interval(drawn)
     if interval is None:
         return []
+    p = bootstrap_p(drawn, unequal=unequal)
     return [
         Finding(
             finding=head[0],
@@ -256,11 +269,11 @@ def _bootstrap_finding(
             compared=statement,
             group=head[1],
             size=scope[0],
-            holds=verdict(interval),
+            holds=verdict(interval, p),
             difference=difference,
             ci_low=interval[0],
             ci_high=interval[1],
-            p=bootstrap_p(drawn),
+            p=p,
             test="bootstrap",
             n=scope[1],
             questions=scope[2],

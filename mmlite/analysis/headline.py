@@ -6,7 +6,7 @@ from mmlite.analysis.findings import Finding
 from mmlite.analysis.outcomes import Outcomes, group_label, system_label
 from mmlite.analysis.study import Study
 from mmlite.analysis.tables import Table
-from mmlite.analysis.words import percent, points, sample, short_count
+from mmlite.analysis.words import p_value, percent, points, sample, short_count
 
 _FINDING = "extract_think_beats_end_to_end"
 
@@ -56,9 +56,10 @@ def _at_largest(outcomes: Outcomes, findings: list[Finding]) -> list[Finding]:
 def _relation(finding: Finding, *, first: bool) -> str:
     interval = "95% interval " if first else ""
     if finding.holds == "unclear":
+        test = "" if finding.ci_low <= 0 <= finding.ci_high else f", p = {p_value(finding.p)}"
         return (
             f"cannot be told from end-to-end ({points(finding.difference)} points, {interval}"
-            f"{points(finding.ci_low)} to {points(finding.ci_high)})"
+            f"{points(finding.ci_low)} to {points(finding.ci_high)}{test})"
         )
     verb = "beats end-to-end by" if finding.holds else "falls behind end-to-end by"
     ends = sorted(abs(end) for end in (finding.ci_low, finding.ci_high))

@@ -149,12 +149,27 @@ def resampled_means(
     return sums[:, 0] / sums[:, 1]
 
 
-def bootstrap_p(differences: np.ndarray) -> float:
+def count_unequal(strata: Sequence[np.ndarray], clusters: Sequence[Sequence[str]] | None) -> int:
+    """Return in how many questions, or clusters as a whole, a paired difference is not zero.
+
+    Args:
+        strata: One array of differences, one a question, for each seed.
+        clusters: As in `bootstrap_mean`.
+    """
+    summed = summed_strata([np.asarray(values)[:, None] for values in strata], clusters)
+    return sum(int((rows[:, 0] != 0).sum()) for rows in summed)
+
+
+def bootstrap_p(differences: np.ndarray, *, unequal: int | None = None) -> float:
     """Return the two-sided bootstrap p-value of a difference being zero.
 
     Args:
         differences: One a resample; undefined ones are left out.
+        unequal: Questions or clusters in which the two differ. Resamples of a few agree whatever
+            they say, so p is at least what an exact sign test of as many gives when all agree:
+            two in 2^unequal. None: they are many.
     """
     known = differences[np.isfinite(differences)]
     below, above = int((known <= 0).sum()), int((known >= 0).sum())
-    return min(1.0, 2 * (min(below, above) + 1) / (len(known) + 1))
+    p = 2 * (min(below, above) + 1) / (len(known) + 1)
+    return min(1.0, max(p, 0.0 if unequal is None else 2.0 ** (1 - unequal)))

@@ -45,6 +45,11 @@ _MCNEMAR_ONCE = (
     "McNemar's test is exact and two-sided; where questions recur in several seeds, p-values over "
     "all seeds are of the bootstrap."
 )
+_VERDICT = (
+    "A finding holds when its interval lies above zero, does not when it lies below, and is "
+    "unclear when zero lies inside or p is not below 0.05: an interval of a few questions that "
+    "agree is narrow however few they are, a test is not fooled."
+)
 
 
 def make_report(folder: Path) -> Path:
@@ -80,7 +85,7 @@ def make_report(folder: Path) -> Path:
             "comparisons": comparison_rows(outcomes),
             "findings": [finding.to_json() for finding in findings],
             "not_measured": missing,
-            "notes": _notes(outcomes),
+            "notes": [*_notes(outcomes), _VERDICT],
         },
     )
     write_plots(charts, folder / "plots")

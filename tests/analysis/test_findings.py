@@ -1,15 +1,22 @@
+import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy.stats import binomtest
+from test_consistency import STUDY, prediction
 
 from mmlite.analysis.comparisons import compare
 from mmlite.analysis.fidelity import f1_of_sums, measure
-from mmlite.analysis.findings import TITLES, verdict
-from mmlite.analysis.outcomes import Pairs
+from mmlite.analysis.findings import TITLES, measure_findings, verdict
+from mmlite.analysis.headline import headline
+from mmlite.analysis.outcomes import Pairs, order_outcomes
+from mmlite.analysis.study import Size, Study
+from mmlite.analysis.tables import Table, result_rows
+from mmlite.records import Prediction
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -54,11 +61,78 @@ def test_compare_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("interval", "expected"),
-    [((0.01, 0.3), True), ((-0.3, -0.01), False), ((-0.1, 0.1), "unclear"), ((0, 0.1), "unclear")],
+    ("interval", "p", "expected"),
+    [
+        ((0.01, 0.3), 0.01, True),
+        ((-0.3, -0.01), 0.01, False),
+        ((-0.1, 0.1), 0.01, "unclear"),
+        ((0, 0.1), 0.01, "unclear"),
+        ((0.01, 0.3), 0.05, "unclear"),
+        ((-0.3, -0.01), 0.06, "unclear"),
+    ],
 )
-def test_verdict(interval: tuple[float, float], expected: object) -> None:
-    assert verdict(interval) == expected
+def test_verdict(interval: tuple[float, float], p: float, expected: object) -> None:
+    assert verdict(interval, p) == expected
+
+
+def made_pairs(rights: Sequence[tuple[bool, bool]], *, cluster: str = "") -> list[Prediction]:
+    """Answers of Extract+Think and end-to-end to a few questions, one pair each."""
+    return [
+        dataclasses.replace(
+            prediction(number, 0, correct=correct, system=system),
+            cluster=cluster and f"{cluster}-{number}",
+        )
+        for number, pair in enumerate(rights)
+        for system, correct in zip(("extract_think", "end_to_end"), pair, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize("cluster", ["", "cluster"])
+@pytest.mark.parametrize(
+    ("wins", "others", "p", "holds"),
+    [
+        (1, 0, 1.0, "unclear"),
+        (5, 0, 0.0625, "unclear"),
+        (4, 96, 0.125, "unclear"),
+        (6, 0, 0.03125, True),
+    ],
+)
+def test_few_questions_do_not_make_a_finding_hold(
+    seeds: int, cluster: str, wins: int, others: int, p: float, holds: bool | str
+) -> None:
+    made = made_pairs([(True, False)] * wins + [(True, True)] * others, cluster=cluster)
+    copies = [dataclasses.replace(answer, seed=seed) for answer in made for seed in range(seeds)]
+    (finding,) = measure_findings(order_outcomes(copies, STUDY))[0]
+    assert finding.ci_low > 0 or others
+    assert finding.p == pytest.approx(p, abs=0.005 if others else 1e-9)
+    assert finding.holds == holds
+
+
+def test_a_headline_says_why_a_clear_interval_is_not_enough() -> None:
+    outcomes = order_outcomes(made_pairs([(True, False)] * 5), STUDY)
+    findings, _ = measure_findings(outcomes)
+    table = Table(result_rows(outcomes))
+    sentence, _ = headline(outcomes, STUDY, table=table, findings=findings)
+    assert "cannot be told from end-to-end (+100.0 points" in sentence
+    assert "p = 0.062)" in sentence
+
+
+def test_facts_of_one_question_do_not_make_a_finding_hold() -> None:
+    sizes = tuple(Size(name) for name in ("s", "l"))
+    study = Study(about={}, sizes=sizes, groups={}, gallery=())
+    made = [
+        dataclasses.replace(
+            prediction(0, 0, correct=size == "l", system="extract_think"),
+            perceiver="extract",
+            perceiver_size=size,
+            reasoner_size=size,
+        )
+        for size in ("s", "l")
+    ]
+    found = {f.finding: f for f in measure_findings(order_outcomes(made, study))[0]}
+    fall = found["perception_falls"]
+    assert (fall.difference, fall.ci_low, fall.p, fall.holds) == (1.0, 1.0, 1.0, "unclear")
 
 
 def test_every_finding_is_measured_when_everything_was_run(reported: Path) -> None:
