@@ -22,14 +22,14 @@ PAIRS = (
     ("caption_answer", "end_to_end"),
     ("end_to_end", "end_to_end_blind"),
 )
-"""Systems that are compared, at each size: the difference is the first minus the second."""
+"""Systems that are compared, at each size and with each published model: first minus second."""
 
 
 def comparison_rows(outcomes: Outcomes) -> list[dict[str, Any]]:
-    """Return every pair of systems at every size that has both, by group, by seed and pooled."""
+    """Return every pair of systems at every size or model that has both, by group and by seed."""
     rows = []
     for first, second in PAIRS:
-        for size in outcomes.sizes:
+        for size in outcomes.sizes_and_models:
             keys = outcomes.at_size(first, size), outcomes.at_size(second, size)
             if keys[0] is None or keys[1] is None:
                 continue

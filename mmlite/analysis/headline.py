@@ -48,9 +48,11 @@ def headline(
 
 
 def _at_largest(outcomes: Outcomes, findings: list[Finding]) -> list[Finding]:
+    """Return the findings at the largest size, or else of the first published model."""
     both = [finding for finding in findings if finding.finding == _FINDING]
-    sizes = [size for size in outcomes.sizes if any(finding.size == size for finding in both)]
-    return [finding for finding in both if finding.size == sizes[-1]] if sizes else []
+    order = (*reversed(outcomes.sizes), *outcomes.models)
+    found = [size for size in order if any(finding.size == size for finding in both)]
+    return [finding for finding in both if finding.size == found[0]] if found else []
 
 
 def _relation(finding: Finding, *, first: bool) -> str:
@@ -68,6 +70,8 @@ def _relation(finding: Finding, *, first: bool) -> str:
 
 
 def _size_words(size: str, outcomes: Outcomes, study: Study) -> str:
+    if size in outcomes.models:
+        return f"the published model {size}"
     which = "the largest language model" if size == outcomes.sizes[-1] else "the language model"
     for known in study.sizes:
         if known.name == size and known.non_embedding_parameters:
@@ -99,5 +103,5 @@ def _best_system(outcomes: Outcomes, table: Table) -> str:
         f"{system_label(best['system'])} answers {percent(best['accuracy'])} of the "
         f"{group_label(group)} questions right (95% interval {percent(best['ci_low'])} to "
         f"{percent(best['ci_high'])}, {sample(best)}); Extract+Think and end-to-end were not both "
-        f"run at one size."
+        f"run at one size{' or with one published model' if outcomes.models else ''}."
     )

@@ -87,6 +87,7 @@ class Outcomes:
         by_key: System and sizes, then seed, then question id, to the prediction.
         groups: Group to its kinds of questions, as far as anything was answered.
         sizes: Names of sizes, small to large.
+        models: Names of published models, which stand where a size does, as the study lists them.
         seeds: Seeds, ascending.
         questions: What was asked, and what of it is the same.
     """
@@ -94,6 +95,7 @@ class Outcomes:
     by_key: Mapping[Key, Mapping[int, Mapping[str, Prediction]]]
     groups: Mapping[str, tuple[str, ...]]
     sizes: tuple[str, ...]
+    models: tuple[str, ...]
     seeds: tuple[int, ...]
     questions: Questions
 
@@ -102,8 +104,13 @@ class Outcomes:
         """Names of the systems that answered, in the order they are shown."""
         return list(dict.fromkeys(key.system for key in self.by_key))
 
+    @property
+    def sizes_and_models(self) -> tuple[str, ...]:
+        """All at which two systems can be compared: sizes, then published models."""
+        return (*self.sizes, *self.models)
+
     def at_size(self, system: str, size: str) -> Key | None:
-        """Return the system whose sized parts all have one size; None if it was not run."""
+        """Return the system whose models are all of a size, or one published; None if not run."""
         for key in self.by_key:
             sizes = {key.perceiver_size, key.reasoner_size} - {""}
             if key.system == system and sizes == {size}:
@@ -250,11 +257,11 @@ def order_outcomes(predictions: Iterable[Prediction], study: Study) -> Outcomes:
         kinds.setdefault(prediction.group, set()).add(prediction.category)
     names = [size.name for size in study.sizes]
     used = {size for key in by_key for size in (key.perceiver_size, key.reasoner_size)} - {""}
-    published = [name for name in study.published if name in used]
-    others = sorted(used - set(names) - set(published))
+    models = tuple(name for name in study.published if name in used - set(names))
+    others = sorted(used - set(names) - set(models))
     sizes = (*(name for name in names if name in used), *others)
     groups = _in_order(kinds, (*study.groups, *_GROUPS))
-    ranks = {size: rank for rank, size in enumerate(("", *sizes, *published))}
+    ranks = {size: rank for rank, size in enumerate(("", *sizes, *models))}
     known = {system: rank for rank, system in enumerate(SYSTEMS)}
 
     def rank(key: Key) -> tuple[object, ...]:
@@ -272,6 +279,7 @@ def order_outcomes(predictions: Iterable[Prediction], study: Study) -> Outcomes:
             group: tuple(_in_order(kinds[group], study.groups.get(group, ()))) for group in groups
         },
         sizes=sizes,
+        models=models,
         seeds=tuple(sorted({seed for seeds in by_key.values() for seed in seeds})),
         questions=finder.found(),
     )

@@ -100,7 +100,7 @@ def render_page(
         fidelity_legend=_legend(charts.fidelity),
         fidelity_rows=[row for row in fidelity if row["seed"] == "all"],
         findings=_findings(outcomes, findings),
-        missing=[TITLES[entry["finding"]] for entry in missing],
+        missing=[(TITLES[entry["finding"]], entry["reason"]) for entry in missing],
         systems=_systems(outcomes, Table(list(rows))),
         consistency=[
             row
@@ -155,14 +155,14 @@ def _legend(panels: Iterable[Any]) -> list[tuple[str, int, bool]]:
 
 
 def _findings(outcomes: Outcomes, findings: Sequence[Finding]) -> list[dict[str, Any]]:
-    """Put findings under their titles, with those at the largest size first to be read."""
+    """Put findings under their titles; those at smaller sizes are `more`."""
     found = []
     for name, title in TITLES.items():
         of_name = [finding for finding in findings if finding.finding == name]
         if not of_name:
             continue
         sizes = [size for size in outcomes.sizes if any(f.size == size for f in of_name)]
-        main = [f for f in of_name if not sizes or f.size == sizes[-1]]
+        main = [f for f in of_name if f.size not in sizes[:-1]]
         found.append({"title": title, "main": main, "more": [f for f in of_name if f not in main]})
     return found
 
