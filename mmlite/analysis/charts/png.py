@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from mmlite.analysis.charts.model import Charts, Curve, HeatMap, LinePanel, Scatter
 from mmlite.analysis.charts.svg import color as color_number
-from mmlite.analysis.charts.svg import draw_scatter
+from mmlite.analysis.charts.svg import draw_scatter, sideways
 from mmlite.analysis.files import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.transforms import Transform
 
 COLORS = (
     "#b8501a",
@@ -30,6 +31,8 @@ COLORS = (
 )
 """Colors by number, the light ones of the page's style sheet."""
 
+_POINTS_PER_PIXEL = 0.75
+"""A panel's plot area is 296 pixels wide on the page and about 222 points here."""
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 _STYLE: Any = {
     "font.family": "DejaVu Sans",
@@ -115,14 +118,18 @@ def _line_figure(panels: Sequence[LinePanel], y_label: str) -> "Figure":
 
 
 def _draw_lines(panel: LinePanel, axis: "Axes", handles: dict[str, object]) -> None:
-    for series in panel.series:
+    for number, (series, shift) in enumerate(
+        zip(panel.series, sideways(len(panel.series)), strict=True)
+    ):
         if not series.points:
             continue
+        moved = _moved(axis, _POINTS_PER_PIXEL * shift)
         known = [p for p in series.points if p.low is not None and p.high is not None]
         color = COLORS[color_number(series.style)]
         main = series.style < 4
         for p in known:
-            axis.plot([p.x, p.x], [100 * (p.low or 0), 100 * (p.high or 0)], color=color, lw=1)
+            ends = [100 * (p.low or 0), 100 * (p.high or 0)]
+            axis.plot([p.x, p.x], ends, color=color, lw=1, transform=moved)
         (line,) = axis.plot(
             [p.x for p in series.points],
             [100 * p.y for p in series.points],
@@ -130,8 +137,10 @@ def _draw_lines(panel: LinePanel, axis: "Axes", handles: dict[str, object]) -> N
             marker=_MARKERS[series.style % 6],
             markersize=5 if main else 4,
             linewidth=1.8 if main else 1.0,
-            linestyle="-" if main else "--",
+            # Dashes begin at other places, so that those of equal lines lie beside each other.
+            linestyle="-" if main else (number % 3 * 2.0, (3.0, 3.0)),
             label=series.label,
+            transform=moved,
         )
         handles.setdefault(series.label, line)
     if panel.reference is not None:
@@ -142,6 +151,15 @@ def _draw_lines(panel: LinePanel, axis: "Axes", handles: dict[str, object]) -> N
     axis.set_xlim(panel.x.low, panel.x.high)
     axis.set_ylim(0, 102)
     axis.set_xlabel(panel.x.label, fontsize=7)
+
+
+def _moved(axis: "Axes", points: float) -> "Transform":
+    """Return where data are drawn, moved sideways."""
+    from matplotlib.transforms import ScaledTranslation
+
+    figure = axis.get_figure(root=True)
+    assert figure is not None
+    return axis.transData + ScaledTranslation(points / 72, 0, figure.dpi_scale_trans)
 
 
 def _scatter_figure(chart: Scatter) -> "Figure":

@@ -121,13 +121,19 @@ class LineDrawing:
     summary: str
 
 
+def sideways(count: int) -> list[float]:
+    """Return by how many pixels each of so many lines is moved, so that equal ones can be told."""
+    step = min(5.0, max(2.6, 26 / count)) if count else 0.0
+    return [step * (number - (count - 1) / 2) for number in range(count)]
+
+
 def draw_lines(panel: LinePanel) -> LineDrawing:
     """Place a panel of lines."""
     frame = Frame(340, 268, 34, 330, 10, 212, panel.x.low, panel.x.high, 0.0, 1.0)
-    count = len(panel.series)
+    shifts = sideways(len(panel.series))
     lines = tuple(
-        _draw_line(series, frame, shift=2.6 * (number - (count - 1) / 2))
-        for number, series in enumerate(panel.series)
+        _draw_line(series, frame, shift=shift)
+        for series, shift in zip(panel.series, shifts, strict=True)
     )
     reference = panel.reference
     return LineDrawing(
