@@ -5,6 +5,7 @@ import shutil
 import time
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from mmlite.models import VisionLanguageModel
 from mmlite.models.fingerprint import weights_fingerprint
 from mmlite.predictions import write_predictions
 from mmlite.prompts import PromptSet, load_prompts
-from mmlite.records import Example, Prediction
+from mmlite.records import Example, Prediction, content_key
 from mmlite.runs import load_run
 from mmlite.stages.weights import WEIGHTS_FILE
 from mmlite.study.jobs import DONE_FILE, SHARED_ROWS, Job, mark_done, predictions_file
@@ -123,7 +124,8 @@ def _flag(value: Any) -> str:
 
 
 def _perceive(job: Job, study: StudySpec, out: Path, report: Report) -> None:
-    perceiver = _perceiver(job.arguments["perceiver"], job.size, job.arguments["run"], study, out)
+    run = job.arguments["run"]
+    perceiver = _perceiver(job.arguments["perceiver"], job.size, run, study, out, job.seed)
     examples = asked(study, job.seed)
     _watch(perceiver, partial(report, job.name))
     perceiver.perceive(examples)
@@ -150,7 +152,7 @@ def _watch(writer: object, told: Callable[[int, int], None]) -> None:
 
 
 def _end_to_end(job: Job, study: StudySpec, out: Path) -> list[EndToEnd]:
-    engine, decoding = _writer(job.size, job.arguments["run"], study, out)
+    engine, decoding = _writer(job.size, job.arguments["run"], study, out, job.seed)
     return [
         EndToEnd(
             engine,
@@ -169,8 +171,8 @@ def _two_stage(job: Job, study: StudySpec, out: Path) -> list[TwoStage]:
         run = job.arguments["perceiver_runs"].get(f"{perceiver} {perceiver_size}")
         systems.append(
             TwoStage(
-                _perceiver(perceiver, perceiver_size, run, study, out),
-                _reasoner(reasoner, reasoner_size, job.arguments["run"], study, out)
+                _perceiver(perceiver, perceiver_size, run, study, out, job.seed),
+                _reasoner(reasoner, reasoner_size, job.arguments["run"], study, out, job.seed)
                 if reasoner_size
                 else _rule(reasoner, study, job.seed),
             )
@@ -178,12 +180,14 @@ def _two_stage(job: Job, study: StudySpec, out: Path) -> list[TwoStage]:
     return systems
 
 
-def _perceiver(name: str, size: str, run: str | None, study: StudySpec, out: Path) -> Perceiver:
+def _perceiver(
+    name: str, size: str, run: str | None, study: StudySpec, out: Path, seed: int
+) -> Perceiver:
     if name == "blind":
         return BlindPerceiver()
     if not size:
         return OraclePerceiver(name.removeprefix("oracle_"))
-    engine, decoding = _writer(size, run, study, out)
+    engine, decoding = _writer(size, run, study, out, seed)
     return ModelPerceiver(
         engine,
         _prompts(study),
@@ -201,8 +205,10 @@ def _rule(name: str, study: StudySpec, seed: int) -> Reasoner:
     return SymbolicReasoner(Questions(Knowledge()))
 
 
-def _reasoner(name: str, size: str, run: str | None, study: StudySpec, out: Path) -> Reasoner:
-    engine, decoding = _writer(size, run, study, out)
+def _reasoner(
+    name: str, size: str, run: str | None, study: StudySpec, out: Path, seed: int
+) -> Reasoner:
+    engine, decoding = _writer(size, run, study, out, seed)
     return ModelReasoner(
         engine,
         _prompts(study),
@@ -213,7 +219,7 @@ def _reasoner(name: str, size: str, run: str | None, study: StudySpec, out: Path
 
 
 def _writer(
-    size: str, run: str | None, study: StudySpec, out: Path
+    size: str, run: str | None, study: StudySpec, out: Path, seed: int
 ) -> tuple[StoredEngine, Decoding]:
     """Return who writes, the model of a run or a published one, and how it does."""
     models = study.evaluation.models
@@ -221,7 +227,14 @@ def _writer(
         assert run is not None, "what is no published model is a run's"
         return _engine(run, out), _decoding(study)
     engine, decoding = _published(json.dumps(models[size], sort_keys=True), size, out)
-    return engine, decoding or _decoding(study)
+    return engine, _of_seed(decoding or _decoding(study), seed)
+
+
+def _of_seed(decoding: Decoding, seed: int) -> Decoding:
+    """Let each seed of a study sample other texts; what is greedy is the same in all of them."""
+    if decoding.is_greedy:
+        return decoding
+    return replace(decoding, seed=int(content_key(decoding.seed, seed)[:8], 16))
 
 
 def _decoding(study: StudySpec) -> Decoding:

@@ -100,6 +100,26 @@ def test_two_architectures_see_reason_and_answer_end_to_end(folders, tmp_path):
     assert json.loads((out / "study.json").read_text())["models"][0]["class_path"] == CLASS
 
 
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_seeds_sample_other_texts_and_share_greedy_ones(folders, tmp_path, temperature):
+    model = image_text(folders[0])
+    model["init_args"]["decoding"]["temperature"] = temperature
+    systems = [{"perceiver": "blind", "reasoner": "answer", "reasoner_model": "tiny"}]
+    path = study_file(tmp_path, {"tiny": model}, systems, seeds=[0, 1])
+    study = StudySpec.read(path)
+    study.evaluation.source["init_args"]["seed"] = 0  # both seeds ask the same questions
+    out = tmp_path / "out"
+    threads = torch.get_num_threads()
+    jobs = plan(study, out)
+    for job in jobs:
+        do(job, study, out, lambda *told: None)
+    torch.set_num_threads(threads)
+    first, second = ([p.output for p in read_predictions(predictions_file(j, out))] for j in jobs)
+    assert (first == second) == (temperature == 0)
+    kept = [line for file in (out / "store").iterdir() for line in file.read_text().splitlines()]
+    assert (len(kept) > len(first)) == (temperature > 0), "greedy texts are found in the store"
+
+
 def test_a_changed_model_is_asked_again(folders, tmp_path):
     systems = [{"end_to_end": True, "model": "tiny"}]
     save_llava_onevision(tmp_path / "model")
