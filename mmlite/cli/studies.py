@@ -10,8 +10,9 @@ from jsonargparse import ArgumentError, ArgumentParser
 from mmlite.config.explain import Known, explain
 from mmlite.config.near import near_file
 from mmlite.config.problem import ArgumentProblem
+from mmlite.study.checks import seed_problem
 from mmlite.study.jobs import is_done, plan
-from mmlite.study.spec import StudySpec, seed_problem
+from mmlite.study.spec import StudySpec
 from mmlite.training.board import tensorboard_command
 
 _log = logging.getLogger(__name__)

@@ -15,12 +15,8 @@ from typing import Any, Literal
 from mmlite.config.files import referenced_files
 from mmlite.records import content_key
 from mmlite.study.keys import code_of, model_key, program_key
-from mmlite.study.spec import (
-    MODEL_PERCEIVERS,
-    MODEL_REASONERS,
-    StudySpec,
-    SystemSpec,
-)
+from mmlite.study.names import MODEL_PERCEIVERS, MODEL_REASONERS
+from mmlite.study.spec import StudySpec, SystemSpec
 
 DONE_FILE = "done.json"
 """Name of the mark a finished job leaves in its folder."""
