@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmlite.prompts import PROMPT_SET_NAMES
 from mmlite.study.names import (
     MAX_SEED,
     MODEL_PERCEIVERS,
@@ -43,6 +45,13 @@ def problems_of(study: "StudySpec") -> list[str]:
     if study.evaluation.split not in ("validation", "test"):
         problems.append(
             f"evaluation.split: got {study.evaluation.split!r}, allowed: validation, test"
+        )
+    prompts = study.evaluation.prompts
+    if prompts not in PROMPT_SET_NAMES and not Path(prompts).is_file():
+        problems.append(
+            f"evaluation.prompts: got {prompts!r}, allowed: {', '.join(PROMPT_SET_NAMES)}, or a "
+            f"YAML file in {study.path.parent} or in the current folder; check the name, or that "
+            "the file is there"
         )
     if wrong := seed_problem(study.seeds):
         problems.append(f"seeds: {wrong}")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mmlite.config.files import referenced_files
+from mmlite.prompts import PROMPT_SET_NAMES
 from mmlite.records import content_key
 from mmlite.study.keys import code_of, model_key, program_key
 from mmlite.study.names import MODEL_PERCEIVERS, MODEL_REASONERS
@@ -214,9 +215,9 @@ class _Planner:
     ) -> None:
         if action != "train":
             evaluation = self.study.evaluation
-            asked = [evaluation.source, evaluation.split, evaluation.prompts]
-            named = Path(self.study.path.parent / evaluation.prompts)
-            texts = [named.read_bytes()] if named.is_file() else []
+            is_named = evaluation.prompts in PROMPT_SET_NAMES  # else a file, by what it holds
+            texts = [] if is_named else [Path(evaluation.prompts).read_bytes()]
+            asked = [evaluation.source, evaluation.split, evaluation.prompts if is_named else None]
             named_classes = [evaluation.source, evaluation.models.get(size)]
             texts += code_of(json.dumps(named_classes).encode())
             inputs = [asked, evaluation.max_new_tokens, self.seed, _without_folders(arguments)]

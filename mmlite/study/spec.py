@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from mmlite.prompts import PROMPT_SET_NAMES
 from mmlite.study.checks import problems_of
 from mmlite.study.yaml_file import build, mapping, need, read_yaml
 
@@ -61,7 +62,8 @@ class EvaluationSpec:
         systems: The systems.
         models: Models that somebody published, by the name they have in this study: class path and
             arguments, such as `mmlite.interop.ImageTextModel`.
-        prompts: Prompt set by name or path.
+        prompts: Name of a built-in prompt set, or a YAML file of one, relative to the study file,
+            else to the current folder; once read, the whole path of the file.
         max_new_tokens: Longest text a model may write, in tokens.
         examples_per_kind: Examples of each category in the report's gallery.
     """
@@ -140,12 +142,22 @@ class StudySpec:
                 f"evaluation.systems: got {evaluation['systems']!r}, allowed: a list of systems"
             )
         evaluation["source"] = _source(evaluation["source"], path)
+        if isinstance(prompts := evaluation.get("prompts"), str):
+            evaluation["prompts"] = _prompts(prompts, path)
         evaluation["systems"] = [
             build(SystemSpec, system, f"evaluation.systems[{number}]")
             for number, system in enumerate(evaluation["systems"])
         ]
         raw["evaluation"] = build(EvaluationSpec, evaluation, "evaluation")
         return build(cls, {**raw, "path": path.resolve()}, "study")
+
+
+def _prompts(given: str, study: Path) -> str:
+    """Return the name of a prompt set, or the path of its file where there is one."""
+    if given in PROMPT_SET_NAMES:
+        return given
+    files = (study.parent / given, Path(given))
+    return next((str(file.resolve()) for file in files if file.is_file()), given)
 
 
 def _source(given: Any, study: Path) -> Any:

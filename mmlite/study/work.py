@@ -242,8 +242,7 @@ def _decoding(study: StudySpec) -> Decoding:
 
 
 def _prompts(study: StudySpec) -> PromptSet:
-    beside = study.path.parent / study.evaluation.prompts
-    return load_prompts(str(beside) if beside.is_file() else study.evaluation.prompts)
+    return load_prompts(study.evaluation.prompts)
 
 
 @lru_cache(maxsize=2)

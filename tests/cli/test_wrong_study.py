@@ -28,7 +28,11 @@ STUDY = (EXPERIMENTS / "micro" / "study.yaml").read_text().replace("[../", f"[{E
             "    reasner: language",
             "evaluation.runs: got 'reasner', all",
         ),
-        ("prompts: micro", "prompts: micor", "prompts: got 'micor', allowed: micro, paper"),
+        (
+            "prompts: micro",
+            "prompts: micor",
+            "evaluation.prompts: got 'micor', allowed: micro, paper, or a YAML file in ",
+        ),
         (
             "enable_checkpointing: false",
             "enable_chekpointing: no",

@@ -15,10 +15,12 @@ import pytest
 from study.studies import ROOT, small_study
 
 from mmlite.config.files import referenced_files
+from mmlite.prompts import load_prompts
 from mmlite.study import keys as keys_module
 from mmlite.study.jobs import Job, is_done, mark_done, plan, predictions_file, seconds_of
+from mmlite.study.preflight import check_evaluation
 from mmlite.study.spec import StudySpec
-from mmlite.study.work import resume_point
+from mmlite.study.work import _prompts, resume_point
 
 TRAINED = {f"{run}-{size}" for run in ("language", "extraction", "instruction") for size in "ab"}
 PERCEIVED = {"perceive-extract-a", "perceive-extract-b"}
@@ -176,16 +178,58 @@ def test_a_prompt_set_in_the_current_folder_is_read_too(tmp_path: Path, monkeypa
     assert referenced_files(run) == [run, (tmp_path / "mine.yaml").resolve()]
 
 
-def test_changed_prompts_do_the_evaluation_again(tmp_path: Path) -> None:
-    (tmp_path / "mine.yaml").write_text("base: micro\ntemplates: {}\n")
+def with_prompts(study: dict[str, Any]) -> None:
+    study["evaluation"]["prompts"] = "mine.yaml"
 
-    def use(study: dict[str, Any]) -> None:
-        study["evaluation"]["prompts"] = "mine.yaml"
 
-    before = keys(planned(tmp_path, use))
-    (tmp_path / "mine.yaml").write_text('base: micro\ntemplates: {caption: "tell."}\n')
-    after = keys(planned(tmp_path, use))
+PROMPTS = "source: a test\nbase: micro\ntemplates: {caption: tell}\n"
+
+
+@pytest.mark.parametrize("folder", ["study", "elsewhere"])
+def test_changed_prompts_do_the_evaluation_again(folder: str, tmp_path: Path, monkeypatch) -> None:
+    """Those beside the study, and those in the current folder."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    study = small_study(tmp_path / "study", with_prompts)
+    prompts = tmp_path / folder / "mine.yaml"
+    prompts.write_text(PROMPTS)
+    before = keys(plan(StudySpec.read(study), tmp_path))
+    prompts.write_text(PROMPTS.replace("tell", "say"))
+    after = keys(plan(StudySpec.read(study), tmp_path))
     assert {name for name in after if after[name] != before[name]} == PERCEIVED | ANSWERED
+
+
+def test_prompts_are_one_file_wherever_they_are_asked_for(tmp_path: Path, monkeypatch) -> None:
+    """A built-in name wins, then a file beside the study, then one in the current folder."""
+    study, other = tmp_path / "study", tmp_path / "other"
+    other.mkdir()
+    (other / "mine.yaml").write_text(PROMPTS.replace("tell", "say"))
+    (other / "micro").write_text(PROMPTS)
+    monkeypatch.chdir(other)
+    path = small_study(study, with_prompts)
+    told = []
+    changes: tuple[Callable[[], object], ...] = (
+        lambda: None,
+        lambda: (study / "mine.yaml").write_text(PROMPTS),
+        (other / "mine.yaml").unlink,
+    )
+    for change in changes:
+        change()
+        spec = StudySpec.read(path)
+        check_evaluation(spec)
+        told.append(_prompts(spec).templates["caption"])
+    assert told == ["say", "tell", "tell"]
+    named = StudySpec.read(small_study(study, lambda s: s["evaluation"].update(prompts="micro")))
+    assert _prompts(named) == load_prompts("micro")
+
+
+def test_keys_do_not_depend_on_where_prompts_are(tmp_path: Path) -> None:
+    found = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine.yaml").write_text(PROMPTS)
+        found.append(keys(planned(tmp_path / name, with_prompts)))
+    assert found[0] == found[1]
 
 
 def test_a_job_is_done_with_its_own_mark_and_what_it_made(tmp_path: Path) -> None:
