@@ -1,6 +1,5 @@
 """What is wrong with a study, as far as its file tells."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,18 +13,27 @@ from mmlite.study.names import (
     PERCEIVERS,
     REASONERS,
     ROLES,
+    end_to_end_job,
+    is_plain,
+    perceive_job,
+    reasoner_job,
+    run_job,
 )
 
 if TYPE_CHECKING:  # which asks this module
     from mmlite.study.spec import EvaluationSpec, RunSpec, StudySpec, SystemSpec
 
+SOURCE = "{class_path: data_modules.sources.MicroWorld, init_args: {held_out_per_kind: 100}}"
+MODEL = "{class_path: mmlite.interop.ImageTextModel, init_args: {name: FOLDER}}"
+
 
 def problems_of(study: "StudySpec") -> list[str]:
     """Return all that is wrong, a sentence each."""
-    problems = []
+    problems = _name_problems(study) + _job_problems(study)
     for name, run in study.runs.items():
         problems += _run_problems(study, name, run)
     roles = study.evaluation.runs
+    problems += _class_problems("evaluation.source", study.evaluation.source, SOURCE)
     problems += _model_problems(study)
     problems += [
         f"evaluation.runs: got {role!r}, allowed: {', '.join(ROLES)}"
@@ -42,23 +50,67 @@ def problems_of(study: "StudySpec") -> list[str]:
             f"evaluation.systems[{number}].{problem}"
             for problem in _system_problems(system, study.evaluation)
         ]
-    if study.evaluation.split not in ("validation", "test"):
-        problems.append(
-            f"evaluation.split: got {study.evaluation.split!r}, allowed: validation, test"
-        )
-    prompts = study.evaluation.prompts
-    if prompts not in PROMPT_SET_NAMES and not Path(prompts).is_file():
-        problems.append(
-            f"evaluation.prompts: got {prompts!r}, allowed: {', '.join(PROMPT_SET_NAMES)}, or a "
-            f"YAML file in {study.path.parent} or in the current folder; check the name, or that "
-            "the file is there"
-        )
+    problems += _asking_problems(study)
     if wrong := seed_problem(study.seeds):
         problems.append(f"seeds: {wrong}")
     if not study.seeds or not (study.sizes or study.evaluation.models):
         problems.append("seeds, sizes: got an empty list, allowed: one or more")
     if study.workers < 1:
         problems.append(f"workers: got {study.workers}, allowed: 1 or more")
+    return problems
+
+
+def _name_problems(study: "StudySpec") -> list[str]:
+    """Check what becomes the names of folders and files."""
+    problems = []
+    if not study.name or study.name in (".", "..") or set(study.name) & set("/\\\0"):
+        problems.append(f"name: got {study.name!r}, allowed: the name of a folder, without slashes")
+    problems += [
+        f"{key}: got the name {name!r}, allowed: letters, digits, and . _ + -"
+        for key, names in (("sizes", study.sizes), ("runs", study.runs))
+        for name in names
+        if not is_plain(name)
+    ]
+    if len(set(study.sizes)) < len(study.sizes):
+        problems.append(f"sizes: got {study.sizes}, allowed: different names")
+    return problems
+
+
+def _job_problems(study: "StudySpec") -> list[str]:
+    """Refuse runs whose jobs have the name of another job, which they would replace."""
+    known = {reasoner_job(""): "what the evaluation does"}
+    for size in (*study.sizes, *study.evaluation.models):
+        asked = [perceive_job(perceiver, size) for perceiver in MODEL_PERCEIVERS]
+        names = [*asked, end_to_end_job(size), reasoner_job(size)]
+        known |= dict.fromkeys(names, "what the evaluation does")
+    problems = []
+    for run, spec in study.runs.items():
+        for size in dict.fromkeys(study.sizes) if spec.each else [""]:
+            name, told = run_job(run, size), f"run {run!r}" + (f" of size {size!r}" if size else "")
+            if name in known:
+                problems.append(
+                    f"runs: got {told} and {known[name]}, which are both named {name!r}, allowed: "
+                    f"a name of its own for each job; rename the run"
+                )
+            known[name] = told
+    return problems
+
+
+def _asking_problems(study: "StudySpec") -> list[str]:
+    """Check how the evaluation asks."""
+    evaluation = study.evaluation
+    problems = []
+    if evaluation.split not in ("validation", "test"):
+        problems.append(f"evaluation.split: got {evaluation.split!r}, allowed: validation, test")
+    if evaluation.prompts not in PROMPT_SET_NAMES and not Path(evaluation.prompts).is_file():
+        problems.append(
+            f"evaluation.prompts: got {evaluation.prompts!r}, allowed: "
+            f"{', '.join(PROMPT_SET_NAMES)}, or a YAML file in {study.path.parent} or in the "
+            "current folder; check the name, or that the file is there"
+        )
+    for key, least in (("max_new_tokens", 1), ("examples_per_kind", 0)):
+        if (given := getattr(evaluation, key)) < least:
+            problems.append(f"evaluation.{key}: got {given}, allowed: {least} or more")
     return problems
 
 
@@ -97,17 +149,22 @@ def _run_problems(study: "StudySpec", name: str, run: "RunSpec") -> list[str]:
 def _model_problems(study: "StudySpec") -> list[str]:
     problems = []
     for name, model in study.evaluation.models.items():
-        if name in study.sizes or not re.fullmatch(r"[\w.+-]+", name):
+        if name in study.sizes or not is_plain(name):
             problems.append(
                 f"evaluation.models: got the name {name!r}, allowed: letters, digits, and . _ + -, "
                 "and no name of a size"
             )
-        if not isinstance(model, Mapping) or not isinstance(model.get("class_path"), str):
-            problems.append(
-                f"evaluation.models.{name}: got {model!r}, allowed: class_path and init_args, such "
-                "as {class_path: mmlite.interop.ImageTextModel, init_args: {name: FOLDER}}"
-            )
+        problems += _class_problems(f"evaluation.models.{name}", model, MODEL)
     return problems
+
+
+def _class_problems(where: str, value: Any, example: str) -> list[str]:
+    """Check that a value names a class and maps its arguments."""
+    if isinstance(value, Mapping) and isinstance(value.get("class_path"), str):
+        unknown = set(value) - {"class_path", "init_args"}
+        if not unknown and isinstance(value.get("init_args", {}), Mapping):
+            return []
+    return [f"{where}: got {value!r}, allowed: class_path and init_args, such as {example}"]
 
 
 def _system_problems(system: "SystemSpec", evaluation: "EvaluationSpec") -> list[str]:

@@ -16,7 +16,14 @@ from mmlite.config.files import referenced_files
 from mmlite.prompts import PROMPT_SET_NAMES
 from mmlite.records import content_key
 from mmlite.study.keys import code_of, model_key, program_key
-from mmlite.study.names import MODEL_PERCEIVERS, MODEL_REASONERS
+from mmlite.study.names import (
+    MODEL_PERCEIVERS,
+    MODEL_REASONERS,
+    end_to_end_job,
+    perceive_job,
+    reasoner_job,
+    run_job,
+)
 from mmlite.study.spec import StudySpec, SystemSpec
 
 DONE_FILE = "done.json"
@@ -86,7 +93,8 @@ def plan(study: StudySpec, out: Path) -> list[Job]:
 
 def predictions_file(job: Job, out: Path) -> Path:
     """Return where a job that answers writes its predictions."""
-    return out / PREDICTIONS / f"{job.name.replace('/', '-').replace('answer-', '')}.jsonl"
+    seed, _, name = job.name.partition("/")
+    return out / PREDICTIONS / f"{seed}-{name.removeprefix('answer-')}.jsonl"
 
 
 def is_done(job: Job, out: Path) -> bool:
@@ -163,7 +171,7 @@ class _Planner:
             "set": flags,
         }
         inputs = [run, flags, self.seed, {part: job.key for part, job in first.items()}]
-        self._add("train", _name(run, size), size, list(first.values()), arguments, inputs, texts)
+        self._add("train", run_job(run, size), size, list(first.values()), arguments, inputs, texts)
 
     def evaluate(self) -> None:
         """Add what perceives and what answers; a published model has no run to wait for."""
@@ -174,12 +182,12 @@ class _Planner:
                 if any(p.perceiver == perceiver and p.perceiver_size == size for p in pairs):
                     runs = self._roles(perceiver, size)
                     arguments = {"perceiver": perceiver, "run": runs[0].name if runs else None}
-                    self._add("perceive", f"perceive-{perceiver}-{size}", size, runs, arguments)
+                    self._add("perceive", perceive_job(perceiver, size), size, runs, arguments)
         for size in writers:
             if kinds := [kind for kind, s in ends if s == size]:
                 runs = self._roles("end_to_end", size)
                 arguments = {"end_to_end": kinds, "run": runs[0].name if runs else None}
-                self._add("answer", f"answer-end_to_end-{size}", size, runs, arguments)
+                self._add("answer", end_to_end_job(size), size, runs, arguments)
         for size in ["", *writers]:
             mine = [pair for pair in pairs if pair.reasoner_size == size]
             if mine:
@@ -189,7 +197,7 @@ class _Planner:
         before = self._roles("reasoner", size) if size else []
         models = sorted({(p.perceiver, p.perceiver_size) for p in pairs if p.perceiver_size})
         perceives = [
-            self.jobs[self._path(f"perceive-{perceiver}-{psize}")] for perceiver, psize in models
+            self.jobs[self._path(perceive_job(perceiver, psize))] for perceiver, psize in models
         ]
         arguments = {
             "pairs": [[p.perceiver, p.perceiver_size, p.reasoner, p.reasoner_size] for p in pairs],
@@ -200,8 +208,7 @@ class _Planner:
                 for run in self._roles(perceiver, psize)
             },
         }
-        name = _name("answer-reasoner", size) if size else "answer-symbolic"
-        self._add("answer", name, size, [*before, *perceives], arguments)
+        self._add("answer", reasoner_job(size), size, [*before, *perceives], arguments)
 
     def _add(
         self,
@@ -232,7 +239,7 @@ class _Planner:
         return f"seed-{self.seed}/{name}"
 
     def _run_job(self, run: str, size: str) -> Job:
-        return self.jobs[self._path(_name(run, size if self.study.runs[run].each else ""))]
+        return self.jobs[self._path(run_job(run, size if self.study.runs[run].each else ""))]
 
     def _roles(self, role: str, size: str) -> list[Job]:
         """Return the run that plays a role at a size; none if a published model does."""
@@ -243,10 +250,6 @@ class _Planner:
 
 def _without_folders(arguments: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in arguments.items() if "run" not in key}
-
-
-def _name(run: str, size: str) -> str:
-    return f"{run}-{size}" if size else run
 
 
 def _expand(study: StudySpec) -> tuple[list[Pair], list[tuple[str, str]]]:

@@ -48,8 +48,8 @@ def mapping(value: Any, kind: type[Any], where: str) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise ValueError(f"{where}: got {value!r}, allowed: a mapping")
     allowed = [f.name for f in dataclasses.fields(kind)]
-    if unknown := sorted(set(value) - set(allowed)):
-        near = difflib.get_close_matches(unknown[0], allowed, n=1)
+    if unknown := sorted(set(value) - set(allowed), key=str):
+        near = difflib.get_close_matches(str(unknown[0]), allowed, n=1)
         hint = f"; did you mean {near[0]}?" if near else "; correct or remove it"
         raise ValueError(f"{where}: got {unknown}, allowed: {', '.join(allowed)}{hint}")
     return dict(value)

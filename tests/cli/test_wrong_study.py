@@ -57,6 +57,51 @@ STUDY = (EXPERIMENTS / "micro" / "study.yaml").read_text().replace("[../", f"[{E
             "sizes: [1, 2]",
             r"study.sizes: got items \[1, 2\], allowed: texts",
         ),
+        (
+            "sizes: [a, b, c, d]",
+            "sizes: [a, a]",
+            r"sizes: got \['a', 'a'\], allowed: different nam",
+        ),
+        ("sizes: [a, b, c, d]", "sizes: [a/b]", "sizes: got the name 'a/b', allowed: letters, dig"),
+        ("name: micro", "name: a/b", "name: got 'a/b', allowed: the name of a folder, without sl"),
+        ("name: micro", "1: 2\nb: 3", r"study: got \[1, 'b'\], allowed: name, title"),
+        (
+            "  vision:\n",
+            "  vision/a:\n",
+            "runs: got the name 'vision/a', allowed: letters, digits, and",
+        ),
+        (
+            "  vision:\n",
+            "  language-a: {config: [vision.yaml]}\n  vision:\n",
+            "runs: got run 'language-a' and run 'language' of size 'a', which are both named",
+        ),
+        (
+            "  vision:\n",
+            "  perceive-extract-a: {config: [vision.yaml]}\n  vision:\n",
+            "runs: got run 'perceive-extract-a' and what the evaluation does, which are both",
+        ),
+        (
+            "  vision:\n",
+            "  answer-symbolic: {config: [vision.yaml]}\n  vision:\n",
+            "both named 'answer-symbolic', allowed: a name of its own",
+        ),
+        ("reasoner: language", "reasoner: [a]", r"evaluation.runs: got values \[\['a'\]\], allow"),
+        ("max_new_tokens: 96", "max_new_tokens: 0", "max_new_tokens: got 0, allowed: 1 or more"),
+        (
+            "max_new_tokens: 96",
+            "examples_per_kind: -1",
+            "evaluation.examples_per_kind: got -1, allowed: 0 or more",
+        ),
+        (
+            "held_out_per_kind: 100",
+            "- 100",
+            r"evaluation.source: got .*\[100\]\}, allowed: class_path and init_args, such as",
+        ),
+        (
+            "split: test",
+            "models: {m: {class_path: mmlite.interop.CausalModel, init_args: [a]}}",
+            "evaluation.models.m: got .*, allowed: class_path and init_args, such as",
+        ),
         ("held_out_per_kind: 100", "held_out_per_kid: 100", "held_out_per_kid.*held_out_per_kind"),
     ],
 )

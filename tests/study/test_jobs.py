@@ -249,6 +249,9 @@ def test_a_job_is_done_with_its_own_mark_and_what_it_made(tmp_path: Path) -> Non
         assert not is_done(replace(job, key="other"), out)
         assert seconds_of(job, out) == 1.5
     assert predictions_file(answered, out).name == "seed-0-symbolic.jsonl"
+    names = ("answer-reasoner-a", "answer-reasoner-answer-a")
+    files = {predictions_file(replace(answered, name=f"seed-0/{name}"), out) for name in names}
+    assert len(files) == 2, "a size may be named like the jobs"
     (out / "seed-0" / "language-a" / "done.json").write_text('{"ke')
     assert not is_done(trained, out), "a mark that is cut off"
 
