@@ -11,6 +11,25 @@ import yaml
 T = TypeVar("T")
 
 
+class _DistinctKeys(yaml.SafeLoader):
+    """Refuses a key that a mapping has twice, of which the last would win."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """Compose a mapping as it is written, before keys of others are merged into it."""
+        node = super().compose_mapping_node(anchor)
+        lines: dict[tuple[str, str], int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue  # no key of a mapping in Python; refused when it becomes one
+            if (first := lines.get((key.tag, key.value))) is not None:
+                raise yaml.MarkedYAMLError(
+                    problem=f"got the key {key.value!r}, which is in line {first} already",
+                    problem_mark=key.start_mark,
+                )
+            lines[key.tag, key.value] = key.start_mark.line + 1
+        return node
+
+
 def read_yaml(path: Path, where: str) -> Any:
     """Read a file.
 
@@ -19,10 +38,11 @@ def read_yaml(path: Path, where: str) -> Any:
         where: What it is to the study, for the message.
 
     Raises:
-        ValueError: If it is no YAML in UTF-8; the message names the line.
+        ValueError: If it is no YAML in UTF-8, or a mapping has a key twice; the message names the
+            line.
     """
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_DistinctKeys)
     except UnicodeDecodeError as error:
         raise ValueError(f"{where}: {path} is no text in UTF-8; save it as such") from error
     except yaml.YAMLError as error:

@@ -63,6 +63,11 @@ STUDY = (EXPERIMENTS / "micro" / "study.yaml").read_text().replace("[../", f"[{E
             r"sizes: got \['a', 'a'\], allowed: different nam",
         ),
         ("sizes: [a, b, c, d]", "sizes: [a/b]", "sizes: got the name 'a/b', allowed: letters, dig"),
+        (
+            "seeds: [0]",
+            "seeds: [0]\nseeds: [1]",
+            r"mine.yaml, line 9 is no YAML .*'seeds', which is in line 8 already\); corr",
+        ),
         ("name: micro", "name: a/b", "name: got 'a/b', allowed: the name of a folder, without sl"),
         ("name: micro", "1: 2\nb: 3", r"study: got \[1, 'b'\], allowed: name, title"),
         (

@@ -21,6 +21,7 @@ from mmlite.study.jobs import Job, is_done, mark_done, plan, predictions_file, s
 from mmlite.study.preflight import check_evaluation
 from mmlite.study.spec import StudySpec
 from mmlite.study.work import _prompts, resume_point
+from mmlite.study.yaml_file import read_yaml
 
 TRAINED = {f"{run}-{size}" for run in ("language", "extraction", "instruction") for size in "ab"}
 PERCEIVED = {"perceive-extract-a", "perceive-extract-b"}
@@ -110,6 +111,19 @@ def test_a_source_file_that_is_no_yaml_is_named_with_its_line(tmp_path: Path) ->
     (tmp_path / "source.yaml").write_text("class_path: [\n")
     with pytest.raises(ValueError, match=r"evaluation.source: .*source.yaml, line 2 is no YAML"):
         planned(tmp_path, lambda s: s["evaluation"].update(source="source.yaml"))
+
+
+def test_a_source_file_that_says_a_key_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "source.yaml").write_text("class_path: a.B\ninit_args: {x: 1,\n  x: 1}\n")
+    told = r"source.yaml, line 3 is no YAML \(got the key 'x', which is in line 2 already\)"
+    with pytest.raises(ValueError, match=told):
+        planned(tmp_path, lambda s: s["evaluation"].update(source="source.yaml"))
+
+
+def test_keys_that_are_merged_into_others_may_be_given_again(tmp_path: Path) -> None:
+    (tmp_path / "source.yaml").write_text("a: &a {x: 1, y: 2}\nb: &b {<<: *a, x: 3}\nc: {<<: *b}\n")
+    read = read_yaml(tmp_path / "source.yaml", "evaluation.source")
+    assert read == {"a": {"x": 1, "y": 2}, "b": {"x": 3, "y": 2}, "c": {"x": 3, "y": 2}}
 
 
 def test_another_seed_is_another_study(tmp_path: Path) -> None:
