@@ -1,14 +1,18 @@
 """What is checked before any training: whatever the study will read or build by name."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mmlite.config.problem import ArgumentProblem
 from mmlite.study import workers
 from mmlite.study.jobs import Job
 from mmlite.study.pool import Pool
 from mmlite.study.spec import StudySpec
+
+if TYPE_CHECKING:
+    from mmlite.study.parts import Parts
 
 
 def check_study(study: StudySpec, jobs: Sequence[Job], out: Path, pool: Pool) -> None:
@@ -34,14 +38,16 @@ def check_study(study: StudySpec, jobs: Sequence[Job], out: Path, pool: Pool) ->
         pool.submit(workers.check, study, share, out, number == 0)
         for number, share in enumerate(shares)
     ]
+    left: dict[str, Collection[str]] = {}
     for check in checks:
         try:
-            check.result()
+            left |= check.result()
         except BrokenProcessPool as error:
             raise ValueError(
                 f"study {study.name}: a process ended before its first job (out of memory, or "
                 "killed); start it again, with fewer --workers if memory is short"
             ) from error
+    _check_handed_over(study, left)
 
 
 def jobs_to_read(jobs: Sequence[Job]) -> list[Job]:
@@ -101,21 +107,61 @@ def _check_roles(study: StudySpec, blind: Collection[str]) -> None:
                 )
 
 
-def check_runs(study: StudySpec, jobs: Sequence[Job], out: Path) -> None:
-    """Read the files of runs.
+def check_runs(study: StudySpec, jobs: Sequence[Job], out: Path) -> dict[str, Collection[str]]:
+    """Read the files of runs, and build their models by shapes.
+
+    Returns:
+        By run, the parts that it leaves, as far as that can be told.
 
     Raises:
-        ArgumentProblem: If a key or a value is wrong; the message names the run.
+        ArgumentProblem: If a key or a value is wrong, or a run cannot play its role; the message
+            names the run.
     """
     if not jobs:
-        return
+        return {}
+    from mmlite.study.parts import parts_of
     from mmlite.study.work import run_arguments
     from mmlite.training.parsers import check_arguments, training_parsers
 
     fit = training_parsers()["fit"]
+    left: dict[str, Collection[str]] = {}
     for job in jobs:
         try:
-            check_arguments(fit, run_arguments(job, out)[1:])
+            parts = parts_of(fit, check_arguments(fit, run_arguments(job, out)[1:]))
         except ArgumentProblem as error:
             name = job.name.partition("/")[2]
             raise ArgumentProblem(f"study {study.path.name}: {name}: {error}") from error
+        if parts is not None:
+            left[_run_of(job)] = parts.left
+            _check_played(study, _run_of(job), parts)
+    return left
+
+
+def _check_played(study: StudySpec, run: str, parts: "Parts") -> None:
+    """Refuse a run in a role that its model cannot play."""
+    systems = study.evaluation.systems
+    seeing = {"extract", "caption"}
+    if any(system.end_to_end is True and not system.model for system in systems):
+        seeing.add("end_to_end")
+    for role in (role for role, name in study.evaluation.runs.items() if name == run):
+        lacks = "writes no text" if not parts.writes else ""
+        if not lacks and role in seeing and not parts.sees:
+            lacks = "sees no images"
+        if lacks:
+            needed = "sees images and writes text" if role in seeing else "writes text"
+            raise ArgumentProblem(
+                f"study {study.path.name}: evaluation.runs.{role}: got {run!r}, a run of "
+                f"{parts.stage}, whose model {lacks}, allowed: a run whose model {needed}"
+            )
+
+
+def _check_handed_over(study: StudySpec, left: Mapping[str, Collection[str]]) -> None:
+    """Refuse a run that begins with a part which the run before does not leave."""
+    for name, run in study.runs.items():
+        for part, other in run.init_from.items():
+            if part not in left.get(other, (part,)):
+                raise ArgumentProblem(
+                    f"study {study.path.name}: runs.{name}.init_from.{part}: got {other!r}, which "
+                    f"leaves {', '.join(left[other]) or 'nothing'}, allowed: a run that leaves "
+                    f"{part}"
+                )

@@ -249,7 +249,11 @@ def _prompts(study: StudySpec) -> PromptSet:
 def _loaded(folder: Path, out: Path, mark: str) -> StoredEngine:
     stage = load_run(folder)
     model = stage.built
-    assert isinstance(model, VisionLanguageModel), "only runs of such stages play a role"
+    if not isinstance(model, VisionLanguageModel):  # of a run that was done before it was named
+        raise ValueError(
+            f"evaluation.runs: got the run in {folder}, of {type(stage).__name__}, whose model "
+            "writes no text, allowed: runs whose model does"
+        )
     engine = Engine(model, stage.processor)
     return StoredEngine(engine, fingerprint=weights_fingerprint(model), store=_store(out))
 

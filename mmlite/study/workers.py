@@ -10,7 +10,7 @@ import pickle
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.queues import Queue
 from pathlib import Path
@@ -65,7 +65,9 @@ def _errors_that_travel() -> Iterator[None]:
         raise
 
 
-def check(study: StudySpec, jobs: Sequence[Job], out: Path, has_evaluation: bool) -> None:
+def check(
+    study: StudySpec, jobs: Sequence[Job], out: Path, has_evaluation: bool
+) -> dict[str, Collection[str]]:
     """Import what jobs need, in a worker, and read the files of some of them.
 
     Args:
@@ -73,6 +75,9 @@ def check(study: StudySpec, jobs: Sequence[Job], out: Path, has_evaluation: bool
         jobs: Those that train whose files are read.
         out: The study's folder.
         has_evaluation: Whether what the evaluation names is checked too.
+
+    Returns:
+        By run, the parts that it leaves.
 
     Raises:
         ArgumentProblem: If something is wrong in them.
@@ -86,7 +91,7 @@ def check(study: StudySpec, jobs: Sequence[Job], out: Path, has_evaluation: bool
 
         if has_evaluation:
             check_evaluation(study)
-        check_runs(study, jobs, out)
+        return check_runs(study, jobs, out)
 
 
 def load_summary() -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from jsonargparse import ArgumentError
+from jsonargparse import ArgumentError, Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
 from mmlite.training.checks import problem
@@ -33,17 +33,20 @@ def training_parsers() -> dict[str, LightningArgumentParser]:
     return parsers
 
 
-def check_arguments(parser: LightningArgumentParser, options: Sequence[str]) -> None:
+def check_arguments(parser: LightningArgumentParser, options: Sequence[str]) -> Namespace:
     """Parse the options of a training command; nothing is built or run.
 
     Args:
         parser: Of `training_parsers`.
         options: What follows the command.
 
+    Returns:
+        What was parsed.
+
     Raises:
         ArgumentProblem: If an option or a file is wrong.
     """
     try:
-        parser.parse_args(list(options))
+        return parser.parse_args(list(options))
     except ArgumentError as error:
         raise problem(error, parser, options) from error

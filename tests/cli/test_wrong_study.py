@@ -90,6 +90,26 @@ STUDY = (EXPERIMENTS / "micro" / "study.yaml").read_text().replace("[../", f"[{E
             "  answer-symbolic: {config: [vision.yaml]}\n  vision:\n",
             "both named 'answer-symbolic', allowed: a name of its own",
         ),
+        (
+            "reasoner: language",
+            "reasoner: vision",
+            "evaluation.runs.reasoner: got 'vision', a run of VisionPretraining, whose model wr",
+        ),
+        (
+            "extract: extraction",
+            "extract: language",
+            "runs.extract: got 'language', a run of LanguagePretraining, whose model sees no image",
+        ),
+        (
+            "{vision: vision, language: language}",
+            "{visoin: vision, language: language}",
+            r"alignment-a: model.init_args.init_from: got \['visoin'\], allowed: vision, projector",
+        ),
+        (
+            "projector: alignment",
+            "projector: language",
+            "runs.captioning.init_from.projector: got 'language', which leaves language, allowed: ",
+        ),
         ("reasoner: language", "reasoner: [a]", r"evaluation.runs: got values \[\['a'\]\], allow"),
         ("max_new_tokens: 96", "max_new_tokens: 0", "max_new_tokens: got 0, allowed: 1 or more"),
         (
