@@ -1,12 +1,11 @@
 """Jobs: what a study has to do, in which order, and how it is known that one is done.
 
 A job's key hashes everything its result depends on: its own inputs, the files it reads, the keys
-of the jobs before it, and the program itself (`mmlite.study.keys`). A done mark holds the key; a
-changed input makes another key, and the job runs again.
+of the jobs before it, and the program itself (`mmlite.study.keys`). A done mark holds the key and
+the size of what was made; a changed input makes another key, and the job runs again.
 """
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from mmlite.config.files import referenced_files
 from mmlite.prompts import PROMPT_SET_NAMES
 from mmlite.records import content_key
 from mmlite.study.keys import code_of, model_key, program_key
+from mmlite.study.marks import read_json, write_json
 from mmlite.study.names import (
     MODEL_PERCEIVERS,
     MODEL_REASONERS,
@@ -98,41 +98,37 @@ def predictions_file(job: Job, out: Path) -> Path:
 
 
 def is_done(job: Job, out: Path) -> bool:
-    """Whether a job was finished with the same inputs, and what it made is still there."""
-    made = {"train": out / job.name / WEIGHTS, "answer": predictions_file(job, out)}
-    return _has_key(out / job.name / DONE_FILE, job.key) and (
-        job.action not in made or made[job.action].is_file()
-    )
-
-
-def _has_key(path: Path, key: str) -> bool:
-    try:
-        return json.loads(path.read_text())["key"] == key
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+    """Whether a job was finished with the same inputs, and what it made is there as it was."""
+    mark, made = read_json(out / job.name / DONE_FILE), _bytes_made(job, out)
+    return made is not None and (mark.get("key"), mark.get("bytes")) == (job.key, made)
 
 
 def mark_done(job: Job, out: Path, seconds: float) -> None:
-    """Leave the mark that a job is finished."""
-    _mark(out / job.name / DONE_FILE, {"key": job.key, "seconds": round(seconds, 2)})
+    """Leave the mark that a job is finished, with the size of what it made."""
+    mark = {"key": job.key, "seconds": round(seconds, 2), "bytes": _bytes_made(job, out)}
+    write_json(out / job.name / DONE_FILE, mark)
 
 
-def _mark(path: Path, value: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(value) + "\n")
-    os.replace(part, path)
+def _bytes_made(job: Job, out: Path) -> int | None:
+    """Return the size of the file that a job makes, by which one that was cut is told.
+
+    It is 0 for a job that makes no file of its own, and None where the file is not there.
+    """
+    made = {"train": out / job.name / WEIGHTS, "answer": predictions_file(job, out)}
+    if job.action not in made:
+        return 0
+    return made[job.action].stat().st_size if made[job.action].is_file() else None
 
 
 def is_reported(study: StudySpec, jobs: Sequence[Job], out: Path) -> bool:
     """Whether the report is there and was made of these jobs by this program."""
     made = all((out / name).is_file() for name in ("report.html", "results.json", "study.json"))
-    return made and _has_key(out / REPORTED_FILE, _report_key(study, jobs))
+    return made and read_json(out / REPORTED_FILE).get("key") == _report_key(study, jobs)
 
 
 def mark_reported(study: StudySpec, jobs: Sequence[Job], out: Path) -> None:
     """Leave the mark that the report is made."""
-    _mark(out / REPORTED_FILE, {"key": _report_key(study, jobs)})
+    write_json(out / REPORTED_FILE, {"key": _report_key(study, jobs)})
 
 
 def _report_key(study: StudySpec, jobs: Sequence[Job]) -> str:
@@ -142,7 +138,7 @@ def _report_key(study: StudySpec, jobs: Sequence[Job]) -> str:
 
 def seconds_of(job: Job, out: Path) -> float:
     """Return how long a finished job took."""
-    return float(json.loads((out / job.name / DONE_FILE).read_text())["seconds"])
+    return float(read_json(out / job.name / DONE_FILE)["seconds"])
 
 
 class _Planner:

@@ -45,7 +45,8 @@ class SharedData(Callback):
         data = getattr(trainer, "datamodule", None)
         share: Callable[[str, Path | None], None] | None = getattr(data, "share_rows", None)
         if share is not None:
-            config = yaml.safe_load((Path(trainer.default_root_dir) / CONFIG_FILE).read_text())
+            recorded = Path(trainer.default_root_dir) / CONFIG_FILE
+            config = yaml.safe_load(recorded.read_text(encoding="utf-8"))
             share(content_key(config["processor"], config["data"]), self.folder)
         features = getattr(getattr(data, "processor", None), "features", None)
         if isinstance(features, FeatureCache):

@@ -86,7 +86,7 @@ def only_one(out: Path) -> Iterator[None]:
     Raises:
         ValueError: If another process runs a study in it.
     """
-    with (out / LOCK_FILE).open("w") as file:
+    with (out / LOCK_FILE).open("w", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

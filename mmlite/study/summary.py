@@ -1,6 +1,5 @@
 """What a study leaves for its report: study.json, gallery.json, and the report itself."""
 
-import json
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from mmlite.records import Example
 from mmlite.runs import load_run
 from mmlite.study.gallery import gallery
 from mmlite.study.jobs import Job, seconds_of
+from mmlite.study.marks import read_json, write_json
 from mmlite.study.official import write_official_files
 from mmlite.study.spec import StudySpec
 from mmlite.study.work import asked
@@ -64,8 +64,8 @@ def summarise(
         ],
         "limits": study.limits,
     }
-    _write(out / "study.json", record)
-    _write(out / "gallery.json", gallery(study, out, examples[study.seeds[0]]))
+    write_json(out / "study.json", record, indent=1)
+    write_json(out / "gallery.json", gallery(study, out, examples[study.seeds[0]]), indent=1)
     write_official_files(out)
     report = make_report(out)
     log_report(out, out / "logs")
@@ -101,8 +101,8 @@ def _groups(examples: Sequence[Example]) -> dict[str, list[str]]:
 
 def _run(job: Job, out: Path, study: StudySpec) -> dict[str, Any]:
     folder = out / job.name
-    throughput = _read(folder / "throughput.json")
-    curve = _read(folder / "curve.json")
+    throughput = read_json(folder / "throughput.json")
+    curve = read_json(folder / "curve.json")
     points = curve.get("points", [])
     stage = job.name.rpartition("/")[2].removesuffix(f"-{job.size}")
     return {
@@ -125,17 +125,7 @@ def _run(job: Job, out: Path, study: StudySpec) -> dict[str, Any]:
 def _wall_clock(out: Path, seconds: float) -> float:
     """Add this call's time to that of the calls before it; one that was killed left none."""
     path = out / "wall_clock.json"
-    before = float(_read(path).get("seconds", 0.0))
+    before = float(read_json(path).get("seconds", 0.0))
     total = before + seconds
-    _write(path, {"seconds": round(total, 1)})
+    write_json(path, {"seconds": round(total, 1)})
     return round(total, 1)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text()) if path.is_file() else {}
-
-
-def _write(path: Path, value: Any) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
-    os.replace(part, path)

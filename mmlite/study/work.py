@@ -22,6 +22,7 @@ from mmlite.records import Example, Prediction, content_key
 from mmlite.runs import load_run
 from mmlite.stages.weights import WEIGHTS_FILE
 from mmlite.study.jobs import DONE_FILE, SHARED_ROWS, Job, mark_done, predictions_file
+from mmlite.study.marks import read_json, write_json
 from mmlite.study.observers import Report, SharedData, StepReport, report_part
 from mmlite.study.sources import build_model, build_source
 from mmlite.study.spec import StudySpec
@@ -67,7 +68,7 @@ def _train(job: Job, study: StudySpec, out: Path, report: Report) -> None:
     if not resume:
         shutil.rmtree(folder, ignore_errors=True)  # logs and weights of other inputs
         folder.mkdir(parents=True)
-        (folder / STARTED_FILE).write_text(json.dumps({"key": job.key}))
+        write_json(folder / STARTED_FILE, {"key": job.key})
     arguments = run_arguments(job, out, resume=resume)
     command.run(arguments, callbacks=[SharedData(out / SHARED_ROWS), StepReport(job.name, report)])
 
@@ -107,10 +108,7 @@ def resume_point(folder: Path, job: Job) -> Path | None:
     Returns:
         None if there is nothing to go on from, or the run was over.
     """
-    try:
-        same = json.loads((folder / STARTED_FILE).read_text())["key"] == job.key
-    except (OSError, ValueError, KeyError):
-        return None
+    same = read_json(folder / STARTED_FILE).get("key") == job.key
     if not same or (folder / WEIGHTS_FILE).exists():
         return None
     kept = folder / CHECKPOINTS
@@ -261,7 +259,7 @@ def _loaded(folder: Path, out: Path, mark: str) -> StoredEngine:
 def _engine(run: str, out: Path) -> StoredEngine:
     """Load the model of a run; its done mark tells an old one from a new one."""
     folder = out / run
-    return _loaded(folder, out, (folder / DONE_FILE).read_text())
+    return _loaded(folder, out, (folder / DONE_FILE).read_text(encoding="utf-8"))
 
 
 @lru_cache(maxsize=1)

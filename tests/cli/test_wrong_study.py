@@ -60,7 +60,7 @@ STUDY = (EXPERIMENTS / "micro" / "study.yaml").read_text().replace("[../", f"[{E
         (
             "sizes: [a, b, c, d]",
             "sizes: [a, a]",
-            r"sizes: got \['a', 'a'\], allowed: different nam",
+            r"sizes: got \['a', 'a'\], allowed: different",
         ),
         ("sizes: [a, b, c, d]", "sizes: [a/b]", "sizes: got the name 'a/b', allowed: letters, dig"),
         (

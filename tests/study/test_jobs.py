@@ -254,20 +254,26 @@ def test_a_job_is_done_with_its_own_mark_and_what_it_made(tmp_path: Path) -> Non
         (trained, out / "seed-0" / "language-a" / "weights.safetensors"),
         (answered, predictions_file(answered, out)),
     ):
-        assert not is_done(job, out)
         mark_done(job, out, 1.5)
         assert not is_done(job, out), "a mark without what the job makes"
         made.parent.mkdir(parents=True, exist_ok=True)
-        made.write_bytes(b"x")
+        made.write_bytes(b"x\ny\n")
+        mark_done(job, out, 1.5)
         assert is_done(job, out)
+        made.write_bytes(b"x\n")
+        assert not is_done(job, out), "what the job made was cut"
+        made.write_bytes(b"x\ny\n")
         assert not is_done(replace(job, key="other"), out)
         assert seconds_of(job, out) == 1.5
     assert predictions_file(answered, out).name == "seed-0-symbolic.jsonl"
     names = ("answer-reasoner-a", "answer-reasoner-answer-a")
     files = {predictions_file(replace(answered, name=f"seed-0/{name}"), out) for name in names}
     assert len(files) == 2, "a size may be named like the jobs"
-    (out / "seed-0" / "language-a" / "done.json").write_text('{"ke')
-    assert not is_done(trained, out), "a mark that is cut off"
+    for text in ('{"ke', "[]"):
+        (out / "seed-0" / "language-a" / "done.json").write_text(text)
+        assert not is_done(trained, out), "a mark that is cut off or none"
+    mark_done(jobs["perceive-extract-a"], out, 1.5)
+    assert is_done(jobs["perceive-extract-a"], out), "which makes no file of its own"
 
 
 def test_a_killed_run_goes_on_from_its_last_whole_checkpoint(tmp_path: Path) -> None:

@@ -30,6 +30,8 @@ def test_what_was_changed_or_lost_is_done_again_with_all_that_follows_from_it(
 ) -> None:
     out = copied(small, tmp_path)
     (out / "predictions" / "seed-0-symbolic.jsonl").unlink()
+    ends = out / "predictions" / "seed-0-end_to_end-b.jsonl"
+    ends.write_text("".join(ends.read_text().splitlines(keepends=True)[:-1]))
     before = marks(out)
 
     def longer(study: dict) -> None:
@@ -39,10 +41,10 @@ def test_what_was_changed_or_lost_is_done_again_with_all_that_follows_from_it(
     changed = {name for name, time in marks(out).items() if time != before[name]}
     assert changed == {
         *("extraction-a", "extraction-b", "perceive-extract-a", "perceive-extract-b"),
-        *("answer-reasoner-a", "answer-reasoner-b", "answer-symbolic"),
+        *("answer-reasoner-a", "answer-reasoner-b", "answer-symbolic", "answer-end_to_end-b"),
     }
-    lost = "seed-0-symbolic.jsonl"
-    assert results(out)["predictions"][lost] == results(small[1])["predictions"][lost]
+    for lost in ("seed-0-symbolic.jsonl", ends.name):
+        assert results(out)["predictions"][lost] == results(small[1])["predictions"][lost]
 
 
 def test_fewer_sizes_set_the_others_aside(small: tuple[Path, Path], tmp_path: Path) -> None:
