@@ -108,6 +108,9 @@ def _asking_problems(study: "StudySpec") -> list[str]:
             f"{', '.join(PROMPT_SET_NAMES)}, or a YAML file in {study.path.parent} or in the "
             "current folder; check the name, or that the file is there"
         )
+    if evaluation.info is not None and evaluation.info not in evaluation.models:
+        known = ", ".join(evaluation.models) or "none, for evaluation.models is empty"
+        problems.append(f"evaluation.info: got {evaluation.info!r}, allowed: {known}")
     for key, least in (("max_new_tokens", 1), ("examples_per_kind", 0)):
         if (given := getattr(evaluation, key)) < least:
             problems.append(f"evaluation.{key}: got {given}, allowed: {least} or more")

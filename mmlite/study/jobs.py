@@ -221,11 +221,13 @@ class _Planner:
             is_named = evaluation.prompts in PROMPT_SET_NAMES  # else a file, by what it holds
             texts = [] if is_named else [Path(evaluation.prompts).read_bytes()]
             asked = [evaluation.source, evaluation.split, evaluation.prompts if is_named else None]
-            named_classes = [evaluation.source, evaluation.models.get(size)]
+            writers = (size, evaluation.info or "")
+            models = [evaluation.models.get(writer) for writer in writers]
+            named_classes = [evaluation.source, *models]
             texts += code_of(json.dumps(named_classes).encode())
             inputs = [asked, evaluation.max_new_tokens, self.seed, _without_folders(arguments)]
-            if size in evaluation.models:
-                inputs.append(model_key(evaluation.models[size]))
+            known = [evaluation.models[writer] for writer in writers if writer in evaluation.models]
+            inputs += [model_key(model) for model in known]
         key = content_key(action, list(inputs), [job.key for job in after], program_key(), *texts)
         path = self._path(name)
         names = tuple(job.name for job in after)

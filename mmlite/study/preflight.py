@@ -12,6 +12,7 @@ from mmlite.study.pool import Pool
 from mmlite.study.spec import StudySpec
 
 if TYPE_CHECKING:
+    from mmlite.prompts import PromptSet
     from mmlite.study.parts import Parts
 
 
@@ -87,9 +88,27 @@ def check_evaluation(study: StudySpec) -> None:
             build_source(study.evaluation.source, seed)
         models = {n: build_model(m, n) for n, m in study.evaluation.models.items()}
         _check_roles(study, {name for name, model in models.items() if not model.sees_images})
-        load_prompts(study.evaluation.prompts)
+        _check_info(study, load_prompts(study.evaluation.prompts))
     except ValueError as error:
         raise ArgumentProblem(f"study {study.path}: {error}") from error
+
+
+def _check_info(study: StudySpec, prompts: "PromptSet") -> None:
+    """Refuse prompts that ask for an info which nobody writes and the first question lacks."""
+    from mmlite.study.sources import build_source
+
+    evaluation = study.evaluation
+    is_asked = "info" in prompts.fields("extraction") and evaluation.info is None
+    if not is_asked or not any(system.perceiver == "extract" for system in evaluation.systems):
+        return
+    rows = build_source(evaluation.source, study.seeds[0]).rows(evaluation.split)
+    if len(rows) and not rows[0][0].info:
+        raise ValueError(
+            f"evaluation.prompts: got {evaluation.prompts}, whose extraction asks for an info that "
+            f"{rows[0][0].row_name} does not have, allowed: rows that have one; or name one of "
+            "evaluation.models that writes it as evaluation.info; or prompts that ask by the "
+            "question"
+        )
 
 
 def _check_roles(study: StudySpec, blind: Collection[str]) -> None:

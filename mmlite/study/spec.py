@@ -64,6 +64,8 @@ class EvaluationSpec:
             arguments, such as `mmlite.interop.ImageTextModel`.
         prompts: Name of a built-in prompt set, or a YAML file of one, relative to the study file,
             else to the current folder; once read, the whole path of the file.
+        info: Which of `models` writes what a question is about, where the prompts' `extraction`
+            asks for it (`{info}`) and the source does not know it.
         max_new_tokens: Longest text a model may write, in tokens.
         examples_per_kind: Examples of each category in the report's gallery.
     """
@@ -74,6 +76,7 @@ class EvaluationSpec:
     models: dict[str, Any] = field(default_factory=dict)
     split: str = "test"
     prompts: str = "micro"
+    info: str | None = None
     max_new_tokens: int = 96
     examples_per_kind: int = 1
 

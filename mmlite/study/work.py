@@ -35,6 +35,7 @@ from mmlite.systems import (
     OraclePerceiver,
     Perceiver,
     PerceptionStore,
+    QuestionInfo,
     Reasoner,
     StoredEngine,
     SymbolicReasoner,
@@ -124,13 +125,13 @@ def _flag(value: Any) -> str:
 def _perceive(job: Job, study: StudySpec, out: Path, report: Report) -> None:
     run = job.arguments["run"]
     perceiver = _perceiver(job.arguments["perceiver"], job.size, run, study, out, job.seed)
-    examples = asked(study, job.seed)
+    examples = _asked_with_info(study, job.seed, out)
     _watch(perceiver, partial(report, job.name))
     perceiver.perceive(examples)
 
 
 def _answer(job: Job, study: StudySpec, out: Path, report: Report) -> None:
-    examples = asked(study, job.seed)
+    examples = _asked_with_info(study, job.seed, out)
     build = _end_to_end if "end_to_end" in job.arguments else _two_stage
     systems = build(job, study, out)
     predictions: list[Prediction] = []
@@ -278,6 +279,26 @@ def asked(study: StudySpec, seed: int) -> list[Example]:
     """Return the questions of a study's evaluation for a seed."""
     source = json.dumps(study.evaluation.source, sort_keys=True)
     return list(_asked(source, study.evaluation.split, seed))
+
+
+def _asked_with_info(study: StudySpec, seed: int, out: Path) -> list[Example]:
+    """Return the questions, with what a model was to write of each before anything is seen."""
+    examples, evaluation = asked(study, seed), study.evaluation
+    if evaluation.info is None:
+        return examples
+    value = json.dumps([evaluation.source, evaluation.split, evaluation.prompts, evaluation.info])
+    key = content_key(value, json.dumps(evaluation.models[evaluation.info], sort_keys=True))
+    if (key, seed, out) not in _WITH_INFO:
+        engine, decoding = _writer(evaluation.info, None, study, out, seed)
+        _WITH_INFO.clear()
+        _WITH_INFO[key, seed, out] = QuestionInfo(engine, _prompts(study), decoding).complete(
+            examples
+        )
+    return _WITH_INFO[key, seed, out]
+
+
+_WITH_INFO: dict[tuple[str, int, Path], list[Example]] = {}
+"""The questions that this worker asked for last: one model after the other is loaded for them."""
 
 
 @lru_cache(maxsize=4)

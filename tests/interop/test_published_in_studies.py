@@ -15,6 +15,7 @@ from mmlite.study.sources import build_model
 from mmlite.study.spec import StudySpec
 from mmlite.study.summary import summarise
 from mmlite.study.work import do
+from mmlite.systems import PerceptionStore
 
 CLASS = "mmlite.interop.ImageTextModel"
 
@@ -191,3 +192,39 @@ def test_a_model_without_eyes_is_refused_before_any_is_loaded(tmp_path, system, 
     told = rf"study.yaml: evaluation.systems\[0\].{key}.*: got 'text', a model that sees no images"
     with pytest.raises(ArgumentProblem, match=told):
         check_evaluation(study)
+
+
+def test_the_papers_prompts_are_asked_with_an_info_that_a_model_writes(folders, tmp_path):
+    models = {"ov-tiny": image_text(folders[0]), "qwen-vl": image_text(folders[1])}
+    extract = {"perceiver": "extract", "perceiver_model": "ov-tiny", "reasoner": "symbolic"}
+    path = study_file(tmp_path, models, [extract])
+    value = yaml.safe_load(path.read_text())
+    value["evaluation"]["prompts"] = "paper"
+    path.write_text(yaml.safe_dump(value))
+    with pytest.raises(
+        ArgumentProblem, match=r"asks for an info that .* does not have.*evaluation"
+    ):
+        check_evaluation(StudySpec.read(path))
+    value["evaluation"]["info"] = "nobody"
+    path.write_text(yaml.safe_dump(value))
+    with pytest.raises(
+        ValueError, match=r"evaluation\.info: got 'nobody', allowed: ov-tiny, qwen-vl"
+    ):
+        StudySpec.read(path)
+    value["evaluation"]["info"] = "qwen-vl"
+    path.write_text(yaml.safe_dump(value))
+    study, out = StudySpec.read(path), tmp_path / "out"
+    check_evaluation(study)
+    threads = torch.get_num_threads()
+    jobs = plan(study, out)
+    for job in jobs:
+        do(job, study, out, lambda *told: None)
+    torch.set_num_threads(threads)
+    (answers,) = [job for job in jobs if job.action == "answer"]
+    found = read_predictions(predictions_file(answers, out))
+    assert found
+    # Each text was asked for once: an info and an extraction for every question.
+    assert len(PerceptionStore(out / "store")) == 2 * len(found)
+    value["evaluation"]["info"] = "ov-tiny"  # another model: everything is asked again
+    path.write_text(yaml.safe_dump(value))
+    assert {job.key for job in plan(StudySpec.read(path), out)}.isdisjoint(j.key for j in jobs)
