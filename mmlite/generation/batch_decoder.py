@@ -10,7 +10,7 @@ from torch.nn.functional import pad
 
 from mmlite.batch import Batch
 from mmlite.generation import fixed
-from mmlite.generation.cache import roomy_cache
+from mmlite.generation.cache import keeps_keys_alone, roomy_cache
 from mmlite.generation.fixed import FixedSteps, can_fix
 from mmlite.generation.head import Head
 from mmlite.generation.prefixes import Prompts
@@ -79,6 +79,7 @@ class BatchDecoder:
         self.mask = pad(seen, (0, decoding.max_new_tokens), value=True)
         self.lengths = seen.sum(dim=-1, keepdim=True)
         self.cache = roomy_cache(model.language.model.config)
+        self._may_drop = keeps_keys_alone(self.cache)
         self._head = Head(model.language)
         self._is_gpu = seen.is_cuda
         self._may_fix = self._is_gpu if is_fixed is None else is_fixed
@@ -97,7 +98,7 @@ class BatchDecoder:
             if not live or step + 1 == self.decoding.max_new_tokens:
                 return
             fewest = LIVE_FRACTION if self._fixed is None else FIXED_LIVE_FRACTION
-            if len(live) <= fewest * len(self.rows):
+            if self._may_drop and len(live) <= fewest * len(self.rows):
                 kept = torch.tensor(live, device=tokens.device)
                 self._drop(kept)
                 tokens = tokens[kept]
@@ -116,8 +117,7 @@ class BatchDecoder:
         self, batch: Batch, mask: Bool[Tensor, "row key"], positions: Int[Tensor, "row token"]
     ) -> Float[Tensor, "row text_dim"]:
         """Read tokens into the cache and return the last hidden states."""
-        embeddings = self.model.embed(batch)
-        return self.model.language(embeddings, mask, positions, self.cache)[:, -1]
+        return self._hidden(self.model.embed(batch), mask, positions)
 
     def _advance(self, tokens: Int[Tensor, " row"], step: int) -> Float[Tensor, "row vocabulary"]:
         if self._fixed is not None and not self._fixed.left:
@@ -136,8 +136,18 @@ class BatchDecoder:
         self._alike += 1
         embeddings = self.model.language.embed(tokens.unsqueeze(-1))
         seen = self.mask[:, : self._prompt + step + 1]
-        hidden = self.model.language(embeddings, seen, self.lengths + step, self.cache)[:, -1]
-        return self._head(hidden)
+        return self._head(self._hidden(embeddings, seen, self.lengths + step))
+
+    def _hidden(
+        self,
+        embeddings: Float[Tensor, "row token text_dim"],
+        mask: Bool[Tensor, "row key"],
+        positions: Int[Tensor, "row token"],
+    ) -> Float[Tensor, "row text_dim"]:
+        """Return the last hidden states."""
+        if not self._may_drop:  # prompts of one length have no padding; states know no mask
+            return self.model.language(embeddings, None, None, self.cache)[:, -1]
+        return self.model.language(embeddings, mask, positions, self.cache)[:, -1]
 
     def _fix(self, step: int, most_steps: int) -> None:
         self._fixed = FixedSteps(
@@ -176,7 +186,7 @@ class BatchDecoder:
         self.rows = [self.rows[place] for place in kept.tolist()]
         self.mask, self.lengths = self.mask[kept], self.lengths[kept]
         self.uniform = None if self.uniform is None else self.uniform[kept]
-        # Contract: every layer of transformers' dynamic caches can select rows.
+        # Contract: every layer of transformers' caches that keeps keys alone can select rows.
         self.cache.batch_select_indices(kept)
 
 

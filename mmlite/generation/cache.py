@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedConfig
+from transformers import Cache, DynamicCache, PreTrainedConfig
 from transformers.cache_utils import DynamicLayer
 
 from mmlite.models import LanguageModel
@@ -95,6 +95,29 @@ def roomy_cache(config: PreTrainedConfig) -> DynamicCache:
         RoomyLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers
     ]
     return cache
+
+
+def keeps_keys_alone(cache: Cache) -> bool:
+    """Whether all that is kept are keys and values, of which rows can be selected.
+
+    Not the states of linear attention, convolutions and the like, which padding goes into.
+    """
+    kinds = ("conv_states", "recurrent_states")
+    return not any(hasattr(layer, kind) for layer in cache.layers for kind in kinds)
+
+
+def positions_depend_on_length(language: LanguageModel) -> bool:
+    """Whether what a position is depends on how much is read (dynamic scaling, LongRoPE)."""
+    rope = getattr(language.model.config, "rope_parameters", None) or {}
+    kinds = [rope, *(value for value in rope.values() if isinstance(value, dict))]
+    changes = {kind.get("rope_type", kind.get("type")) for kind in kinds}
+    return bool(changes & {"dynamic", "longrope"})
+
+
+def needs_equal_lengths(language: LanguageModel) -> bool:
+    """Whether a prompt in a batch of longer ones would be read otherwise than alone."""
+    cache = roomy_cache(language.model.config)
+    return not keeps_keys_alone(cache) or positions_depend_on_length(language)
 
 
 WINDOWS = (

@@ -5,12 +5,14 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import nn
 
 from mmlite.batch import Batch
 from mmlite.generation.batch_decoder import BatchDecoder, LogitsProcessor
+from mmlite.generation.cache import needs_equal_lengths
 from mmlite.generation.prefixes import (
     Beginnings,
     Prompts,
@@ -20,7 +22,7 @@ from mmlite.generation.prefixes import (
 )
 from mmlite.generation.requests import Decoding, Generation, Request
 from mmlite.generation.sampling import draw_uniform
-from mmlite.generation.thinking import thinking_processor
+from mmlite.generation.thinking import opens_thought, thinking_processor
 from mmlite.images import image_key
 from mmlite.models import VisionLanguageModel
 from mmlite.processor import Encoded, Processor
@@ -52,7 +54,8 @@ class Engine:
     requests are decoded once. A batch encodes each image once, and reads what prompts about it
     begin with once where that saves a quarter or more (`mmlite.generation.prefixes`). What a
     request gets is what it would get alone, sampled or not (up to rounding, which depends on the
-    shape of a batch).
+    shape of a batch); a model that reads a prompt otherwise beside longer ones (states of linear
+    attention, positions that depend on the length) gets batches of prompts of one length.
 
     Why not `generate` of transformers: it keeps finished rows in the batch, and draws the random
     numbers of all rows from one generator, so that a sample depends on its neighbours.
@@ -132,8 +135,13 @@ class Engine:
         tokenizer = self.processor.tokenizer
         ends = {token for token in self.processor.end_ids if isinstance(token, int)}
         ends = ends.intersection(tokenizer.all_special_ids) or ends
-        eos = tokenizer.eos_token_id
-        return frozenset({*ends, eos} if isinstance(eos, int) else ends)
+        return frozenset({*ends, *_listed(tokenizer.eos_token_id), *self._published_ends()})
+
+    def _published_ends(self) -> list[int]:
+        """Return the tokens at which a published model stops by its generation configuration."""
+        language = self.model.language
+        config = language.model.generation_config if language.is_published else None
+        return _listed(getattr(config, "eos_token_id", None))
 
     def _key(self, encoded: Encoded) -> str:
         images = [image_key(image, self.processor.image) for image in encoded.images]
@@ -149,7 +157,9 @@ class Engine:
 
     def _batches(self, jobs: Sequence[_Job], decoding: Decoding) -> Iterator[list[_Job]]:
         """Cut jobs, the longest first, into batches; those about the same images stay together."""
-        groups = [images_of(job.encoded) or place for place, job in enumerate(jobs)]
+        alike = needs_equal_lengths(self.model.language)
+        groups: list[Hashable] = [images_of(job.encoded) or n for n, job in enumerate(jobs)]
+        groups = [job.length for job in jobs] if alike else groups
         longest: dict[Hashable, int] = {}
         for group, job in zip(groups, jobs, strict=True):
             longest[group] = max(longest.get(group, 0), job.length)
@@ -163,7 +173,8 @@ class Engine:
         widest = 0
         for _, job in ordered:
             wider = max(widest, job.length + decoding.max_new_tokens)
-            if batch and wider * (len(batch) + 1) > self.max_batch_tokens:
+            is_full = wider * (len(batch) + 1) > self.max_batch_tokens
+            if batch and (is_full or (alike and job.length != batch[0].length)):
                 yield batch
                 batch, wider = [], job.length + decoding.max_new_tokens
             batch.append(job)
@@ -208,10 +219,18 @@ class Engine:
                 processors=processors,
             )
             decoder.run()
+        opened = [opens_thought(self.processor.tokenizer, job.encoded.input_ids) for job in jobs]
         return [
-            Generation(self.processor.decode(token_ids), tuple(token_ids), finished)
-            for token_ids, finished in zip(decoder.generated, decoder.finished, strict=True)
+            Generation(begun + self.processor.decode(token_ids), tuple(token_ids), finished)
+            for begun, token_ids, finished in zip(
+                opened, decoder.generated, decoder.finished, strict=True
+            )
         ]
+
+
+def _listed(token_ids: Any) -> list[int]:
+    """Return the ids of one token, of several, or of none."""
+    return [token_ids] if isinstance(token_ids, int) else list(token_ids or ())
 
 
 def _cores() -> int:

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from mmlite.batch import Batch
-from mmlite.generation.cache import sees_by_mask
+from mmlite.generation.cache import positions_depend_on_length, sees_by_mask
 from mmlite.models import LanguageModel
 from mmlite.processor import Encoded
 
@@ -71,14 +71,8 @@ class Split:
 
 
 def can_share(language: LanguageModel) -> bool:
-    """Whether keys are what they are however much was read with them, wherever they are kept.
-
-    Not where the frequencies of positions depend on how much is read (dynamic scaling, LongRoPE).
-    """
-    rope = getattr(language.model.config, "rope_parameters", None) or {}
-    kinds = [rope, *(value for value in rope.values() if isinstance(value, dict))]
-    changes = {kind.get("rope_type", kind.get("type")) for kind in kinds}
-    return sees_by_mask(language) and not changes & {"dynamic", "longrope"}
+    """Whether keys are what they are however much was read with them, wherever they are kept."""
+    return sees_by_mask(language) and not positions_depend_on_length(language)
 
 
 def images_of(row: Encoded) -> Hashable:

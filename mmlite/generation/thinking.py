@@ -11,6 +11,12 @@ from mmlite.generation.batch_decoder import LogitsProcessor
 from mmlite.generation.reflexive import reflexive_ids
 from mmlite.generation.requests import Thinking
 
+THOUGHT = "<think>"
+"""What a thought begins with, in the templates of reasoning models."""
+
+_LAST_TOKENS = 8
+"""Tokens of a prompt that hold the mark and the line ends behind it."""
+
 
 class ThinkingBudget:
     """Makes each row end its thought within a budget, and blocks tokens in thoughts.
@@ -92,6 +98,16 @@ class ThinkingBudget:
             ended = ended or _contains(row, self.end_ids, start)
             self._seen[id(row)] = (row, len(row), ended)
         return [self._seen[id(row)][2] for row in generated]
+
+
+def opens_thought(tokenizer: PreTrainedTokenizerBase, prompt_ids: Sequence[int]) -> str:
+    """Return the mark that a prompt opens a thought with, which what is written then lacks.
+
+    Templates of models that always think end a prompt with it. Without it, a thought that is cut
+    off could not be told from an answer.
+    """
+    end = str(tokenizer.decode(list(prompt_ids[-_LAST_TOKENS:]))).rstrip()
+    return f"{THOUGHT}\n" if end.endswith(THOUGHT) else ""
 
 
 def thinking_processor(tokenizer: PreTrainedTokenizerBase, thinking: Thinking) -> LogitsProcessor:

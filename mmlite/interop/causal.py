@@ -49,6 +49,12 @@ class CausalModel(PublishedModel):
                 f"max_tokens, max_batch_tokens: got {max_tokens}, {max_batch_tokens}, allowed: 1 "
                 "or more each"
             )
+        if decoding is not None and decoding.thinking is not None and not thinking:
+            raise ValueError(
+                "decoding.thinking: got a budget with thinking false, by which a template such as "
+                "Qwen3's closes the thought itself, allowed: thinking true; or decoding.thinking "
+                "null"
+            )
         self.name = name
         self.chat = TokenizerTemplate(thinking=thinking, default_system=system)
         self.dtype = dtype

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mmlite.chat import ChatTemplate
 from mmlite.generation import Decoding, Engine, Generation, Request
-from mmlite.models import VisionLanguageModel
+from mmlite.models import NewLanguageModel, VisionLanguageModel
 from mmlite.processor import Processor
 from mmlite.records import ImageRef, Turn
 
@@ -50,6 +50,30 @@ def test_batched_equals_unbatched(engine: Engine, decoding: Decoding):
     assert len({generation.text for generation in alone}) > 5
     assert {generation.finished for generation in alone} == {True, False}
     assert len({len(generation.token_ids) for generation in alone}) > 3
+
+
+SMALL = {"hidden_size": 32, "num_hidden_layers": 2}
+HEADS = {"num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 48}
+DYNAMIC = {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 10000.0}
+KEPT = {
+    "mamba": {**SMALL, "state_size": 4},
+    "lfm2": {**SMALL, **HEADS, "layer_types": ["conv", "full_attention"]},
+    "llama": {**SMALL, **HEADS, "max_position_embeddings": 16, "rope_parameters": DYNAMIC},
+}
+"""Models that would read a prompt otherwise beside longer ones."""
+
+
+@pytest.mark.parametrize("kind", KEPT)
+@pytest.mark.parametrize("decoding", [GREEDY, SAMPLED], ids=["greedy", "sampled"])
+def test_what_is_kept_besides_keys_is_of_each_request_alone(kind: str, decoding: Decoding):
+    attention = "eager" if kind == "mamba" else "sdpa"
+    engine = wide_engine(
+        lambda size: NewLanguageModel(size, kind, KEPT[kind], attention), tiny_processor()
+    )
+    batched = engine.generate(requests(), decoding)
+    alone = [engine.generate([request], decoding)[0] for request in requests()]
+    assert [one.token_ids for one in batched] == [one.token_ids for one in alone]
+    assert len({one.text for one in alone}) > 3
 
 
 def test_greedy_equals_transformers(engine: Engine):

@@ -9,10 +9,11 @@ from transformers import PreTrainedTokenizerBase
 
 from mmlite.generation import Decoding, Engine, Request, Thinking
 from mmlite.generation.reflexive import is_reflexive, reflexive_ids
-from mmlite.generation.thinking import ThinkingBudget, thinking_processor
+from mmlite.generation.thinking import ThinkingBudget, opens_thought, thinking_processor
 from mmlite.models import VisionLanguageModel
 from mmlite.processor import Processor
 from mmlite.records import Turn
+from mmlite.tasks.reading import find_answer
 
 THINKING = Thinking(max_tokens=10, end="</think>", before_end=". .", push_fraction=1.0)
 
@@ -53,6 +54,20 @@ def id_of(tokenizer: PreTrainedTokenizerBase, token: str) -> int:
     found = tokenizer.convert_tokens_to_ids(token)
     assert isinstance(found, int)
     return found
+
+
+def test_a_thought_that_the_prompt_opens_is_no_answer_until_it_ends():
+    tokenizer = thinking_tokenizer()
+    tokenizer.add_tokens(["<think>"])
+    begun = tokenizer("what is ? <think>", add_special_tokens=False)["input_ids"]
+    assert opens_thought(tokenizer, begun) == "<think>\n"
+    closed = [*begun, *tokenizer("</think>", add_special_tokens=False)["input_ids"]]
+    assert opens_thought(tokenizer, closed) == ""
+    cut = opens_thought(tokenizer, begun) + "so maybe the answer is B"
+    assert find_answer(cut) is None
+    ended = find_answer(cut + "</think>Answer: C")
+    assert ended is not None
+    assert ended.text == "C"
 
 
 SAMPLED = Decoding(max_new_tokens=24, temperature=1.5, seed=2, thinking=THINKING)

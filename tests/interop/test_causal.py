@@ -7,7 +7,7 @@ import torch
 from real_folders import save_qwen
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from mmlite.generation import Decoding, Request
+from mmlite.generation import Decoding, Request, Thinking
 from mmlite.interop import CausalModel
 from mmlite.records import Turn
 from mmlite.study.sources import build_model
@@ -52,6 +52,28 @@ def test_it_writes_what_generate_writes_with_the_models_own_template(folder, thi
     made = engine.generate(REQUESTS, Decoding(max_new_tokens=12))
     assert [one.text for one in made] == expected
     assert len(set(expected)) > 1
+
+
+def test_a_text_ends_where_the_models_own_settings_end_it(folder, tmp_path):
+    made = tmp_path / "several"
+    model = AutoModelForCausalLM.from_pretrained(folder).eval()
+    usual = CausalModel(str(folder)).build()
+    whole = usual.generate(REQUESTS, Decoding(max_new_tokens=12))
+    second = whole[0].token_ids[1]  # ends a text by the model's settings, not by the tokenizer's
+    model.generation_config.eos_token_id = [*usual.stop_ids, second]
+    model.save_pretrained(made)
+    AutoTokenizer.from_pretrained(folder).save_pretrained(made)
+    engine = CausalModel(str(made)).build()
+    (cut,) = engine.generate(REQUESTS[:1], Decoding(max_new_tokens=12))
+    assert cut.finished
+    assert list(cut.token_ids) == list(whole[0].token_ids[: whole[0].token_ids.index(second)])
+
+
+def test_a_budget_for_thoughts_that_the_template_closes_is_refused(folder):
+    budget = Decoding(max_new_tokens=12, thinking=Thinking(max_tokens=8))
+    with pytest.raises(ValueError, match="thinking: got a budget with thinking false"):
+        CausalModel(str(folder), decoding=budget)
+    CausalModel(str(folder), thinking=True, decoding=budget)
 
 
 def test_the_published_type_is_kept_unless_another_is_asked_for(folder, tmp_path):
