@@ -2,6 +2,7 @@
 
 from mmlite.images.anyres import AnyRes as AnyRes
 from mmlite.images.reading import MAX_IMAGE_PIXELS as MAX_IMAGE_PIXELS
+from mmlite.images.reading import image_bytes as image_bytes
 from mmlite.images.reading import image_key as image_key
 from mmlite.images.reading import image_size as image_size
 from mmlite.images.reading import open_image as open_image

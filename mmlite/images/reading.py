@@ -68,7 +68,7 @@ def open_image(ref: ImageRef) -> np.ndarray:
     """
     if ref.scene is not None:
         return _drawings.draw(Picture.from_json(ref.scene))
-    with _opened(ref, io.BytesIO(_bytes_of(ref))) as image:
+    with _opened(ref, io.BytesIO(image_bytes(ref))) as image:
         return np.asarray(_in_eight_bits(image).convert("RGB"))
 
 
@@ -119,7 +119,7 @@ def image_size(ref: ImageRef) -> tuple[int, int]:
         height, width, _ = open_image(ref).shape
         return height, width
     is_file = ref.path is not None and ref.span is None
-    with _opened(ref, Path(ref.path or "") if is_file else io.BytesIO(_bytes_of(ref))) as image:
+    with _opened(ref, Path(ref.path or "") if is_file else io.BytesIO(image_bytes(ref))) as image:
         return image.height, image.width
 
 
@@ -128,8 +128,27 @@ def image_key(ref: ImageRef, transform: ImageTransform) -> str:
     if ref.scene is not None:
         content: object = [RENDERING, ref.scene]
     else:
-        content = hashlib.blake2b(_bytes_of(ref), digest_size=16).hexdigest()
+        content = hashlib.blake2b(image_bytes(ref), digest_size=16).hexdigest()
     return content_key(content, _transform_key(transform))
+
+
+def image_bytes(ref: ImageRef) -> bytes:
+    """Return an image as it is encoded in its file; a drawn picture is in none.
+
+    Raises:
+        ValueError: If the file cannot be read.
+    """
+    if ref.data is not None:
+        return ref.data
+    try:
+        if ref.span is None:
+            return Path(ref.path or "").read_bytes()
+        start, size = ref.span
+        with Path(ref.path or "").open("rb") as file:
+            file.seek(start)
+            return file.read(size)
+    except (OSError, ValueError) as error:  # ValueError of what is no name of a file
+        raise _unreadable(_name(ref), error) from error
 
 
 @lru_cache
@@ -167,20 +186,6 @@ def _name(ref: ImageRef) -> str:
     if ref.path is None:
         return f"{len(ref.data or b'')} bytes of data"
     return ref.path if ref.span is None else f"{ref.path} at byte {ref.span[0]}"
-
-
-def _bytes_of(ref: ImageRef) -> bytes:
-    if ref.data is not None:
-        return ref.data
-    try:
-        if ref.span is None:
-            return Path(ref.path or "").read_bytes()
-        start, size = ref.span
-        with Path(ref.path or "").open("rb") as file:
-            file.seek(start)
-            return file.read(size)
-    except (OSError, ValueError) as error:  # ValueError of what is no name of a file
-        raise _unreadable(_name(ref), error) from error
 
 
 def _unreadable(name: str, error: Exception) -> RowError:

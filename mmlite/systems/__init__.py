@@ -1,6 +1,7 @@
 """Systems that answer Examples: end to end, or a perceiver and a reasoner."""
 
 from mmlite.systems.info import QuestionInfo as QuestionInfo
+from mmlite.systems.info import read_info as read_info
 from mmlite.systems.perceivers import BlindPerceiver as BlindPerceiver
 from mmlite.systems.perceivers import ModelPerceiver as ModelPerceiver
 from mmlite.systems.perceivers import OraclePerceiver as OraclePerceiver
@@ -11,6 +12,7 @@ from mmlite.systems.reasoners import Reasoner as Reasoner
 from mmlite.systems.reasoners import SymbolicReasoner as SymbolicReasoner
 from mmlite.systems.store import PerceptionStore as PerceptionStore
 from mmlite.systems.store import StoredEngine as StoredEngine
+from mmlite.systems.store import Written as Written
 from mmlite.systems.symbolic import QuestionReader as QuestionReader
 from mmlite.systems.system import EndToEnd as EndToEnd
 from mmlite.systems.system import System as System

@@ -6,7 +6,8 @@ An edited image, prompt, weight or setting makes another key, so nothing stale i
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +18,9 @@ from mmlite.generation import Decoding, Generation, Request
 from mmlite.records import content_key
 
 _log = logging.getLogger(__name__)
+
+_CUT = "cut"
+"""Marks the line of a text that was cut at its budget."""
 
 
 class TextEngine(Protocol):
@@ -47,6 +51,19 @@ class TextEngine(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a model wrote, now or before.
+
+    Attributes:
+        text: Without special tokens.
+        finished: False when it was cut at `max_new_tokens`.
+    """
+
+    text: str
+    finished: bool = True
+
+
 class PerceptionStore:
     """Texts by content key, in memory and, with a folder, on disk.
 
@@ -60,6 +77,7 @@ class PerceptionStore:
 
     def __init__(self, folder: str | Path | None = None) -> None:
         self._texts: dict[str, str] = {}
+        self._cut: set[str] = set()
         self._lines = None if folder is None else AppendedLines(folder)
         self.refresh()
 
@@ -70,19 +88,34 @@ class PerceptionStore:
         """Return a text, or None."""
         return self._texts.get(key)
 
-    def put(self, texts: dict[str, str]) -> None:
-        """Keep texts; those on their way to disk stay there when the process is killed."""
+    def is_cut(self, key: str) -> bool:
+        """Tell whether a text was cut at its budget; of one kept before that was noted, no."""
+        return key in self._cut
+
+    def put(self, texts: dict[str, str], cut: Collection[str] = ()) -> None:
+        """Keep texts; those on their way to disk stay there when the process is killed.
+
+        Args:
+            texts: By key.
+            cut: Keys of those that were cut at their budget.
+        """
         new = {key: text for key, text in texts.items() if self._texts.get(key) != text}
         self._texts |= new
+        self._cut.difference_update(new)
+        self._cut.update(key for key in new if key in cut)
         if self._lines is not None and new:
-            self._lines.append([key, text] for key, text in new.items())
+            self._lines.append(
+                [key, text, _CUT] if key in self._cut else [key, text] for key, text in new.items()
+            )
 
     def refresh(self) -> None:
         """Read what other processes have written since."""
         unreadable: Counter[Path] = Counter()
         for path, entry in self._lines.read_new() if self._lines else ():
-            if _is_pair(entry):
+            if _is_text(entry):
                 self._texts[entry[0]] = entry[1]
+                self._cut.discard(entry[0])
+                self._cut.update([entry[0]] if entry[2:] else [])
             else:
                 unreadable[path] += 1
         for path, number in unreadable.items():
@@ -91,10 +124,11 @@ class PerceptionStore:
             )
 
 
-def _is_pair(entry: Any) -> bool:
-    return (
-        isinstance(entry, list) and len(entry) == 2 and all(isinstance(part, str) for part in entry)
-    )
+def _is_text(entry: Any) -> bool:
+    """Tell a key with its text, and perhaps the mark of a cut one."""
+    if not isinstance(entry, list) or not all(isinstance(part, str) for part in entry):
+        return False
+    return len(entry) == 2 or (len(entry) == 3 and entry[2] == _CUT)
 
 
 class StoredEngine:
@@ -119,7 +153,11 @@ class StoredEngine:
         self.progress: Callable[[int, int], None] | None = None
 
     def write(self, requests: Sequence[Request], decoding: Decoding) -> list[str]:
-        """Return what the model writes for each request.
+        """Return the text that the model writes for each request."""
+        return [written.text for written in self.ask(requests, decoding)]
+
+    def ask(self, requests: Sequence[Request], decoding: Decoding) -> list[Written]:
+        """Return what the model writes for each request, and whether it came to an end.
 
         Each text is in the store as soon as its batch is done, so that a kill loses one batch at
         most.
@@ -137,13 +175,16 @@ class StoredEngine:
 
         def keep(made: Mapping[int, Generation]) -> None:
             nonlocal written
-            store.put({names[place]: generation.text for place, generation in made.items()})
+            store.put(
+                {names[place]: generation.text for place, generation in made.items()},
+                cut={names[place] for place, generation in made.items() if not generation.finished},
+            )
             written += len(made)
             if self.progress is not None:
                 self.progress(written, len(names))
 
         self.engine.generate(list(missing.values()), decoding, keep=keep)
-        return [store.get(key) or "" for key in keys]
+        return [Written(store.get(key) or "", not store.is_cut(key)) for key in keys]
 
     def key(self, request: Request, decoding: Decoding) -> str:
         """Hash all that decides what the model writes."""

@@ -195,7 +195,9 @@ def test_a_line_still_being_written_is_read_when_it_is_whole(tmp_path: Path):
     assert store.get("key") == "text"
 
 
-@pytest.mark.parametrize("line", ["{", "7", '"ab"', '["one"]', '["one", 2]', '{"a": 1, "b": 2}'])
+@pytest.mark.parametrize(
+    "line", ["{", "7", '"ab"', '["one"]', '["one", 2]', '["one", "a", "b"]', '{"a": 1, "b": 2}']
+)
 def test_an_unreadable_line_is_passed_over_and_told(
     line: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
@@ -211,3 +213,24 @@ def test_texts_with_any_character_survive(tmp_path: Path):
     text = 'line\nend \u2028 \x85 "quoted" \\ \ud83d'
     PerceptionStore(tmp_path).put({"key": text})
     assert PerceptionStore(tmp_path).get("key") == text
+
+
+def test_a_text_that_was_cut_is_known_as_such(engine: Engine, tmp_path: Path):
+    one = Decoding(max_new_tokens=1)
+    told = [(g.text, g.finished) for g in engine.generate(asked(3), one)]
+    assert any(not finished for _, finished in told)
+    first, second = (counting(engine, PerceptionStore(tmp_path)) for _ in range(2))
+    for stored in (first, second):
+        assert [(w.text, w.finished) for w in stored.ask(asked(3), one)] == told
+        assert stored.write(asked(3), one) == [text for text, _ in told]
+    assert (count_of(first), count_of(second)) == (3, 0)
+
+
+def test_a_cut_text_that_is_made_again_may_be_whole(tmp_path: Path):
+    store = PerceptionStore(tmp_path)
+    store.put({"one": "fir", "two": "second"}, cut={"one"})
+    late = PerceptionStore(tmp_path)
+    assert (late.is_cut("one"), late.is_cut("two")) == (True, False)
+    store.put({"one": "first"})
+    late.refresh()
+    assert (late.get("one"), late.is_cut("one")) == ("first", False)
