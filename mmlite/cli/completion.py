@@ -44,13 +44,14 @@ def script(shell: str) -> str:
     """
     import shtab
 
-    from mmlite.cli import exports, merging, plans, reports, studies, worlds
+    from mmlite.cli import exports, merging, plans, reports, studies, synthesis, worlds
     from mmlite.cli.main import COMMANDS
     from mmlite.training.parsers import training_parsers
 
     parsers: dict[str, ArgumentParser] = {
         **training_parsers(),
         "study": studies.parser(),
+        "synthesize": synthesis.parser(),
         "report": reports.parser(),
         "world": worlds.parser(),
         "export": exports.parser(),

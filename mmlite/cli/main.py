@@ -105,6 +105,23 @@ write results, plots and report.html. Killed at any point, the same command goes
   --workers N          single-threaded processes that share the cores (default: of the file)
 """,
     ),
+    "synthesize": Command(
+        "mmlite.cli.synthesis",
+        "Make visual-extraction-tuning data from questions and answers.",
+        """\
+usage: mmlite synthesize FILE [--out FOLDER] [--limit N] [--key value ...]
+
+Let teachers turn question-answer data into extraction-tuning data: what each question is about,
+questions and answers as statements, and a description of the image that holds them. Writes
+LLaVA-format records, a list of what was left out, a summary and a data card. Killed at any point,
+the same command goes on.
+
+  FILE                 source, teachers and checks, such as experiments/paper/synthesis.yaml
+  --out FOLDER         where everything is written (default: runs/<name of the file>)
+  --limit N            use the first N rows (default: of the file)
+  --key value          any key of the file, such as --source.init_args.train FILE
+""",
+    ),
     "report": Command(
         "mmlite.cli.reports",
         "Make the report again from saved predictions alone.",
@@ -179,7 +196,9 @@ Print a script that completes commands and their options. Needs the extra `compl
 }
 
 
-STOPPED = "stopped by Ctrl-C; a study goes on with the same command, a run with --ckpt_path"
+STOPPED = (
+    "stopped by Ctrl-C; a study and a synthesis go on with the same command, a run with --ckpt_path"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

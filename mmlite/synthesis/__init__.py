@@ -1,0 +1,1 @@
+"""Visual-extraction-tuning data from any question-answer data, written by teachers."""
