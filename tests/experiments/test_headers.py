@@ -12,9 +12,14 @@ from mmlite.study.preflight import jobs_to_read
 from mmlite.study.sources import build_source
 from mmlite.study.spec import StudySpec
 from mmlite.study.work import run_arguments
+from mmlite.synthesis.spec import SynthesisSpec
+from mmlite.synthesis.teachers import Teachers
 from mmlite.training.parsers import training_parsers
 
 RUNS = [file for file in run_files() if headers(file).get("Run", "").startswith("mmlite fit")]
+SYNTHESES = [
+    file for file in run_files() if headers(file).get("Run", "").startswith("mmlite synthesize")
+]
 STUDIES = [file for file in run_files() if headers(file).get("Run", "").startswith("mmlite study")]
 
 
@@ -35,10 +40,11 @@ def data(request: pytest.FixtureRequest) -> None:
         request.getfixturevalue("shared_data")
 
 
-def test_every_file_is_a_run_or_a_study() -> None:
+def test_every_file_is_a_run_a_study_or_a_synthesis() -> None:
     assert len(RUNS) >= 6
     assert len(STUDIES) >= 2
-    assert sorted(RUNS + STUDIES) == run_files()
+    assert len(SYNTHESES) >= 1
+    assert sorted(RUNS + STUDIES + SYNTHESES) == run_files()
 
 
 @pytest.mark.parametrize("file", run_files(), ids=short)
@@ -68,6 +74,18 @@ def test_run_is_built_by_its_own_command(file: Path, tmp_path: Path) -> None:
     assert len(cli.datamodule.train_dataloader()) > 0
     for part in cli.model.init_from:
         assert getattr(cli.model, part) is not None, f"{part} comes from a run, but is not built"
+
+
+@pytest.mark.parametrize("file", SYNTHESES, ids=short)
+def test_synthesis_is_read_and_its_teachers_are_built(file: Path, tmp_path: Path) -> None:
+    """Their weights and the data are not here."""
+    spec = SynthesisSpec.read(ROOT / command(file)[1])
+    assert {"statements", "grounded_description"} <= set(spec.prompt_set().templates)
+    teachers = Teachers(spec, tmp_path)
+    budgets = {role: how.max_new_tokens for role, how in teachers.decodings.items()}
+    assert budgets == {"info": 256, "statements": 1024, "describe": 2048}
+    assert teachers.identity("statements") == teachers.identity("describe"), "loaded once"
+    assert spec.image_px == 512
 
 
 @pytest.mark.parametrize("file", STUDIES, ids=short)
