@@ -23,7 +23,7 @@ OWN_PACKAGES = ("mmlite", "data_modules", "callbacks")
 def program_key(*, reporting: bool = False) -> str:
     """Hash the source of everything that decides a result, or that decides how it is reported."""
     package = Path(__file__).parents[1]
-    reports = {package / "analysis", package / "study", package / "cli"}
+    reports = {package / name for name in ("analysis", "study", "synthesis", "cli")}
     if reporting:
         folders, kept = [package / "analysis", package / "study"], set()
     else:
