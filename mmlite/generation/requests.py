@@ -7,6 +7,10 @@ from typing import Any
 from mmlite.records import ImageRef, Turn
 
 
+LEAST_TEMPERATURE = 1e-3
+"""Below, logits divided by it may be infinite; the likeliest token is taken anyway."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """A conversation that a model goes on with.
@@ -78,8 +82,11 @@ class Decoding:
         problems = []
         if self.max_new_tokens < 1:
             problems.append(f"max_new_tokens: got {self.max_new_tokens}, allowed: 1 or more")
-        if not (isfinite(self.temperature) and self.temperature >= 0):
-            problems.append(f"temperature: got {self.temperature}, allowed: 0 or more")
+        is_warm = isfinite(self.temperature) and self.temperature >= LEAST_TEMPERATURE
+        if not (self.temperature == 0 or is_warm):
+            problems.append(
+                f"temperature: got {self.temperature}, allowed: 0, or {LEAST_TEMPERATURE} or more"
+            )
         if not 0 < self.top_p <= 1:
             problems.append(f"top_p: got {self.top_p}, allowed: above 0, at most 1 (all)")
         if self.top_k < 0:

@@ -10,7 +10,7 @@ def test_wrong_settings_are_all_named():
         Decoding(max_new_tokens=0, temperature=-0.5)
     with pytest.raises(ValueError, match=r"top_p: got 0.0, allowed: above 0.*top_k: got -1"):
         Decoding(top_p=0.0, top_k=-1)
-    with pytest.raises(ValueError, match=r"temperature: got nan, allowed: 0 or more"):
+    with pytest.raises(ValueError, match=r"temperature: got nan, allowed: 0, or 0.001 or more"):
         Decoding(temperature=float("nan"))
 
 

@@ -80,7 +80,8 @@ def test_equal_requests_are_decoded_once(engine):
     ("arguments", "message"),
     [
         ({"max_new_tokens": 0}, "max_new_tokens: got 0, allowed: 1 or more"),
-        ({"temperature": -1.0}, "temperature: got -1.0, allowed: 0 or more"),
+        ({"temperature": -1.0}, "temperature: got -1.0, allowed: 0, or 0.001 or more"),
+        ({"temperature": 1e-45}, "temperature: got 1e-45, allowed: 0, or 0.001"),
         ({"top_p": 0.0}, "top_p: got 0.0"),
         ({"top_k": -1}, "top_k: got -1"),
     ],
