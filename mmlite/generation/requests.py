@@ -6,7 +6,6 @@ from typing import Any
 
 from mmlite.records import ImageRef, Turn
 
-
 LEAST_TEMPERATURE = 1e-3
 """Below, logits divided by it may be infinite; the likeliest token is taken anyway."""
 
