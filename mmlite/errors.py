@@ -1,4 +1,4 @@
-"""RowError: what is wrong with a row of data, by kind; which file a full disk did not take."""
+"""Errors of bad rows, by kind, and of a stopped run; which file a full disk did not take."""
 
 import errno
 from collections.abc import Iterator
@@ -45,6 +45,10 @@ class RowError(ValueError):
         found = cls(told, getattr(error, "problem", "malformed"))
         found.place = place
         return found
+
+
+class Stopped(Exception):
+    """SIGTERM ended a run that was not done; the message, if any, says how it goes on."""
 
 
 @contextmanager

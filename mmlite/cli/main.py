@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from mmlite.cli.messages import readable
 from mmlite.config.problem import ArgumentProblem
-from mmlite.training.imports import imported_for_good
+from mmlite.errors import Stopped
+from mmlite.training.imports import ended_by_interrupt, imported_for_good
 from mmlite.training.noise import show_log
 
 
@@ -208,7 +209,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What follows `mmlite`; None takes it from the command line.
 
     Returns:
-        The exit status: 0 done, 1 a run failed on bad input, 2 the command line was wrong.
+        The exit status: 0 done, 1 a run failed on bad input, 2 the command line was wrong, 130
+        stopped by Ctrl-C, 143 by SIGTERM.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] in ("-h", "--help"):
@@ -241,7 +243,7 @@ def _run(name: str, rest: list[str]) -> int:
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # class paths may name files where the command is given
     try:
-        with imported_for_good():
+        with ended_by_interrupt(f"mmlite: {STOPPED}"), imported_for_good():
             command = importlib.import_module(COMMANDS[name].module)
         command.run([name, *rest])
     except KeyboardInterrupt:
@@ -251,6 +253,8 @@ def _run(name: str, rest: list[str]) -> int:
         if isinstance(error.__context__, KeyboardInterrupt):
             return _fail(STOPPED, status=130)
         raise
+    except Stopped as error:  # 128 and the signal's number, as shells count
+        return _fail(str(error), status=143) if str(error) else 143
     except (ValueError, OSError, TypeError, ArgumentProblem) as error:
         if os.environ.get("MMLITE_DEBUG"):
             raise

@@ -4,7 +4,7 @@ import os
 import sys
 import sysconfig
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from mmlite.training.checks import check_checkpoint, check_mappings, problem
 from mmlite.training.defaults import fill_in
 from mmlite.training.noise import quieten
 from mmlite.training.record import ConfigRecord
+from mmlite.training.stopping import last_checkpoint, only_one, terminable
 
 COMMANDS = ("fit", "validate", "test", "predict")
 
@@ -118,6 +119,18 @@ class MMLiteCLI(LightningCLI):
                 "allowed: a folder you may write to; give another --run"
             )
 
+    def before_fit(self) -> None:
+        """Say that a run begins anew where it could go on."""
+        config = self.config["fit"]
+        folder = Path(config["run"])
+        found = last_checkpoint(folder)
+        is_anew = not config.get("ckpt_path") and not (folder / WEIGHTS_FILE).exists()
+        if found is not None and is_anew:
+            rank_zero_info(
+                f"{folder} holds an unfinished run, and this one begins anew there; "
+                f"--ckpt_path {found} goes on with it instead"
+            )
+
     def before_validate(self) -> None:
         """Measure what the run trained."""
         self._take_finished()
@@ -159,7 +172,9 @@ class MMLiteCLI(LightningCLI):
             raise ArgumentProblem(explain(str(error), Known())) from error
 
     def _run_subcommand(self, subcommand: str) -> None:
-        with writing(self.config[subcommand]["run"]):
+        folder = Path(self.config[subcommand]["run"])
+        alone = only_one(folder) if subcommand == "fit" else nullcontext()
+        with alone, terminable(self.trainer, folder), writing(folder):
             super()._run_subcommand(subcommand)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
@@ -204,6 +219,7 @@ def run(arguments: Sequence[str], *, callbacks: Sequence[Callback] = ()) -> MMLi
     Raises:
         ArgumentProblem: If the options or a file are wrong.
         ValueError: If a row of the data is, or another process of the run has stopped.
+        Stopped: If SIGTERM came before the run was done.
     """
     quieten()
     given = ["--help" if a == "--help-all" else a for a in arguments]

@@ -13,6 +13,9 @@ CHATTER = re.compile(
 )
 """Log lines that tell nothing a user can act on."""
 
+CHATTERING = ("torch._subclasses.fake_tensor",)
+"""Loggers all of whose lines are: these count a cache's hits as Python ends."""
+
 WARNINGS = (
     # Loading is in this process because rendering a picture is faster than sending it over.
     r".*does not have many workers which may be a bottleneck.*",
@@ -37,7 +40,7 @@ class Chatter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether a record is shown."""
-        return CHATTER.search(record.getMessage()) is None
+        return record.name not in CHATTERING and CHATTER.search(record.getMessage()) is None
 
 
 def show_log() -> None:
