@@ -23,12 +23,16 @@ def forget_defaults() -> None:
 
 
 def _discard(parser: Any, before: Any, after: Any) -> None:
-    """Take the earlier class's defaults, and what the later class does not have, out of it."""
+    """Take the earlier class's defaults, and what the later class does not have, out of it.
+
+    Mappings of free keys merge within a class alone: those the later class is given are its own.
+    """
     if _changes(before, after):
         given = before["init_args"]
         defaults = ActionTypeHint.get_class_parser(before["class_path"]).get_defaults()
         for key, value in list(given.items(branches=True, nested=False)):
-            if key in defaults and defaults[key] == value:
+            is_default = key in defaults and defaults[key] == value
+            if is_default or (isinstance(value, dict) and _gives_mapping(after, key)):
                 given.pop(key)
     _keep_what_is_given(parser, before, after)
 
@@ -37,3 +41,9 @@ def _changes(before: Any, after: Any) -> bool:
     if not isinstance(before, Namespace) or not isinstance(before.get("init_args"), Namespace):
         return False
     return before.get("class_path") not in (None, after["class_path"])
+
+
+def _gives_mapping(after: Any, key: str) -> bool:
+    arguments = after.get("init_args")
+    given = arguments.get(key) if isinstance(arguments, Namespace | dict) else None
+    return isinstance(given, dict)

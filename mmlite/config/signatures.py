@@ -12,8 +12,11 @@ from typing import Any
 from jsonargparse import Namespace
 
 from mmlite.config.class_defaults import forget_defaults
+from mmlite.config.mappings import merge_mappings
 
-forget_defaults()  # here, since whoever parses YAML for a person explains it by signatures
+# Here, since whoever parses YAML for a person explains it by signatures.
+forget_defaults()
+merge_mappings()
 
 GIVEN_BY_THE_PROGRAM = {"self", "processor", "params"}
 """Arguments that are never written in YAML."""

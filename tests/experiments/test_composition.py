@@ -1,7 +1,9 @@
 """Sizes and overlays on top of runs, and `debug` trained for real."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -96,3 +98,56 @@ def test_a_record_written_by_hand_has_the_defaults_of_its_classes() -> None:
     processor = {"class_path": "mmlite.processor.Processor", "init_args": arguments}
     model = {"class_path": "mmlite.stages.InstructionTuning", "init_args": {}}
     assert build_stage({"processor": processor, "model": model}).processor.image == AnyRes()
+
+
+def composed(folder: Path, *texts: str, flags: Sequence[str] = ()) -> Any:
+    """Return the arguments of a stage that files, one after another, and flags come to."""
+    given = []
+    for number, text in enumerate(texts):
+        path = folder / f"{number}.yaml"
+        path.write_text(f"model: {{init_args: {text}}}\n")
+        given += ["-c", str(path)]
+    arguments = ["fit", *files("micro/alignment.yaml", "micro/sizes/a.yaml"), *given]
+    return parsed([*arguments, "--run", "run", *flags])["model"]["init_args"]
+
+
+INIT_FROM = "--model.init_args.init_from"
+
+
+@pytest.mark.parametrize(
+    ("texts", "flags", "merged"),
+    [
+        (["{projector: b}"], [], {"vision": "a", "language": "a", "projector": "b"}),
+        (["{vision: b}"], [], {"vision": "b", "language": "a"}),
+        (["{vision: null}"], [], {"language": "a"}),
+        (["{vision: null}", "{vision: b}"], [], {"vision": "b", "language": "a"}),
+        (["null", "{vision: b}"], [], {"vision": "b"}),
+        ([], [f"{INIT_FROM}.vision", "b"], {"vision": "b", "language": "a"}),
+        ([], [f"{INIT_FROM}.vision", "null"], {"language": "a"}),
+        ([], [INIT_FROM, "{projector: b}"], {"projector": "b"}),  # as a study says it
+    ],
+)
+def test_mappings_of_free_keys_merge_over_files(tmp_path, texts, flags, merged) -> None:
+    given = ["null", "{vision: a, language: a}", *texts]
+    found = composed(tmp_path, *[f"{{init_from: {text}}}" for text in given], flags=flags)
+    assert found["init_from"] == merged
+
+
+def test_mappings_of_any_values_and_of_records_merge_too(tmp_path) -> None:
+    first = "{language: {init_args: {config: {rope_scaling: null, hidden_size: 48}}}}"
+    adapters = ("{adapters: {language: {rank: 2, alpha: 8}}}", "{adapters: {language: {rank: 4}}}")
+    found = composed(tmp_path, first, *adapters)
+    config = found["language"]["init_args"]["config"]
+    assert (config["hidden_size"], config["num_hidden_layers"]) == (48, 2)
+    assert config["rope_scaling"] is None, "a value there, which transformers knows"
+    adapter = found["adapters"]["language"]
+    assert (adapter["rank"], adapter["alpha"]) == (4, 8)
+
+
+def test_a_class_that_takes_the_place_of_another_has_its_own_mappings(tmp_path) -> None:
+    path = tmp_path / "stage.yaml"
+    path.write_text(
+        "model: {class_path: mmlite.stages.ExtractionTuning, init_args: {init_from: {vision: b}}}\n"
+    )
+    given = ["fit", *files("micro/alignment.yaml"), "-c", str(path), "--run", "run"]
+    assert parsed(given)["model"]["init_args"]["init_from"] == {"vision": "b"}
