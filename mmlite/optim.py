@@ -106,7 +106,7 @@ def build_optimizer(
         lr_scale: Factor of the learning rate by part; parts left out have factor 1.
 
     Raises:
-        ValueError: If a factor is below 0, or no number.
+        ValueError: If a factor is below 0, or no number; or the optimizer refuses an argument.
     """
     for part, factor in lr_scale.items():
         if not 0 <= factor < math.inf:
@@ -114,7 +114,11 @@ def build_optimizer(
                 f"model.init_args.lr_scale.{part}: got {factor}, allowed: 0 or more; a part that "
                 "does not learn is left out of model.init_args.trainable"
             )
-    optimizer = factory(groups)
+    try:
+        optimizer = factory(groups)
+    except ValueError as error:
+        told = f"model.init_args.optimizer: {error}; correct its init_args"
+        raise ValueError(told) from error
     for group in optimizer.param_groups:
         group["lr"] *= lr_scale.get(group["part"], 1.0)
     return optimizer

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from mmlite.cli.messages import readable
+from mmlite.cli.messages import place, readable
 from mmlite.config.problem import ArgumentProblem
 from mmlite.errors import Stopped
 from mmlite.training.imports import ended_by_interrupt, imported_for_good
@@ -258,7 +258,8 @@ def _run(name: str, rest: list[str]) -> int:
     except (ValueError, OSError, TypeError, ArgumentProblem) as error:
         if os.environ.get("MMLITE_DEBUG"):
             raise
-        return _fail(readable(error), status=2 if isinstance(error, ArgumentProblem) else 1)
+        told = readable(error) + (place(error) if isinstance(error, TypeError) else "")
+        return _fail(told, status=2 if isinstance(error, ArgumentProblem) else 1)
     return 0
 
 

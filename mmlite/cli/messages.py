@@ -1,6 +1,7 @@
 """One readable message out of an error, however deep it was wrapped."""
 
 import os
+import traceback
 
 MAX_LINES = 4
 """Most lines of an error that are shown."""
@@ -26,3 +27,16 @@ def readable(error: BaseException) -> str:
     if len(shown) > MAX_LINES:
         shown = [*shown[: MAX_LINES - 1], "... (MMLITE_DEBUG=1 shows everything)"]
     return "\n".join(shown)
+
+
+def place(error: BaseException) -> str:
+    """Say where an error was raised that names no key, as one of a class of one's own may.
+
+    Args:
+        error: What was raised.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "site-packages" not in frame.filename]
+    if not own:
+        return ""
+    return f" (at {own[-1].filename}:{own[-1].lineno}; MMLITE_DEBUG=1 shows how it came there)"

@@ -11,8 +11,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mmlite.config.near import class_hint, did_you_mean, first_broken_yaml, naming_file, near_file
-from mmlite.config.signatures import argument_names, is_plain_record, kinds_in
+from mmlite.config.near import (
+    class_hint,
+    did_you_mean,
+    first_broken_yaml,
+    module_hint,
+    naming_file,
+    near_file,
+)
+from mmlite.config.signatures import argument_names, is_plain_record, kind_of, kinds_in
 
 PARSER_KEY = re.compile(r'Parser key "([^"]+)":?\s*(.*)')
 CLASS_PATH = re.compile(r"Problem with given class_path '([^']+)'")
@@ -20,19 +27,27 @@ CALLABLE = re.compile(
     r"Type [\w.]*Callable\[\[(?P<given>[^\]]*)\].*expects a function or a callable class: "
     r"(?P<reason>.*)\. Got value: (?P<value>.*)"
 )
+CALLABLE_KEY = re.compile(
+    r"Type [\w.]*Callable\[\[(?P<given>[^\]]*)\].*expects a function or a callable class: "
+    r'Parser key "(?P<key>[^"]+)":$'
+)
+MADE_BY = re.compile(r"Got value: Namespace\(class_path='([^']+)'")
 UNKNOWN = (
     re.compile(r"Option '(?P<key>[^']+)' is not accepted"),
     re.compile(r"Group '(?P<group>[^']+)' does not accept option '(?P<key>[^']+)'"),
     re.compile(r"Subcommand '\w+' does not accept option '(?P<key>[^']+)'"),
-    re.compile(r"unrecognized arguments: --(?P<key>[\w.+-]+)"),
+    re.compile(r"unrecognized arguments: --(?P<key>[][\w.+-]+)"),
 )
 NO_CLASS = re.compile(r"module '(?P<module>[^']+)' has no attribute '(?P<name>[^']+)'")
 NO_MODULE = re.compile(r"No module named '(?P<name>[^']+)'")
 WRONG_KIND = re.compile(r"Import path (\S+) does not correspond to a subclass of (\w+)")
+NO_SUBCLASS = re.compile(r"Expected '([^']+)' to be a subclass of <class '(?:[\w.]+\.)?(\w+)'>")
+NO_CLASS_PATH = re.compile(r"Subclasses are disabled for (\w+), thus '([^']+)' is not accepted")
 NO_PATH_FORMAT = re.compile(r"Unexpected import path format: (.*)")
 NO_MAPPING = re.compile(r"Unable to load config (['\"])(.*)\1$")
 NO_PATH = re.compile(r"Expected a path but (.*) either not accessible or invalid")
 NO_FILE = re.compile(r"File does not exist: '([^']+)'")
+FOLDER = re.compile(r"Path is not a file: '([^']+)'")
 REQUIRED = re.compile(r"the following arguments are required: (.*)")
 MISSING_KEY = re.compile(r'Key "([^"]+)" is required')
 NO_VALUE = re.compile(r"argument (--[\w.]+).*: expected one argument")
@@ -40,6 +55,8 @@ EXPECTED = re.compile(r"Expected an? (.+?)(?:\. Got value: (.*))?$", re.MULTILIN
 EXTRA = re.compile(r"unrecognized arguments: (?!--)(.*)")
 SUBTYPES = re.compile(r"Subtypes: \[(.*)\]$")
 GIVEN = re.compile(r"Given value: (.*)")
+
+NUMBERS = re.compile(r"<class '(?:int|float|bool)'>")
 
 MAX_LISTED = 16
 """Most names that are listed; of more, only the nearest are named."""
@@ -106,11 +123,18 @@ def explain(text: str, known: Known) -> str:
 def _whole_message(text: str, known: Known) -> str | None:
     if match := NO_FILE.search(text):
         return f"-c: got {near_file(match[1])}"
+    if match := FOLDER.search(text):
+        return f"-c: got {match[1]}, a folder, allowed: a YAML file; name a file in it"
     if match := NO_PATH.search(text):
-        key = next(place.path for place, line in _walk(text) if NO_PATH.search(line))
+        place = next(place for place, line in _walk(text) if NO_PATH.search(line))
+        key, after = place.path, text[match.end() :]
+        if (types := re.search(r"Subtypes: \[(.*)\]", after)) and NUMBERS.search(types[1]):
+            where = _where(known, match[1])
+            allowed = _plain_types(types[1])
+            return f"{key}: got {match[1]}{where}, allowed: {allowed}; correct it"
         if re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(?<!\.yaml)(?<!\.yml)", match[1]):
-            where = naming_file(known.files, match[1])
-            return f"{key}: {class_hint(match[1], kinds_in(text), where=where)}"
+            where = _where(known, match[1])
+            return f"{key}: {class_hint(match[1], _kinds(place, text), where=where)}"
         name = f"{key}: " if key else ""
         where = naming_file(known.files, match[1])
         told = "a path in a file is relative to that file"
@@ -118,16 +142,28 @@ def _whole_message(text: str, known: Known) -> str | None:
     if "parsing config" in text or "Unexpected config" in text:
         return first_broken_yaml(known.files) or text
     if match := REQUIRED.search(text):
-        names = re.sub(r"\b\w+\.(?=\w)", "", match[1])
-        return (
-            f"got no {names}; a run's file gives them: -c experiments/base.yaml -c "
-            "experiments/micro/extraction.yaml -c experiments/micro/sizes/d.yaml"
-        )
+        return _required(match[1], text)
     if match := NO_VALUE.search(text):
         return f"{match[1]}: got no value, allowed: one value; write {match[1]} VALUE"
     if match := EXTRA.search(text):
         return f"got {match[1]!r}, allowed: options that begin with -- and their values; remove it"
     return None
+
+
+def _required(names: str, text: str) -> str:
+    owner = next((place for place, line in _walk(text) if REQUIRED.search(line)), Place())
+    if owner.owner:
+        return (
+            f"{owner.path}.init_args: got no {names}, which {owner.owner} needs; write it there, "
+            "KEY: VALUE"
+        )
+    plain = re.sub(r"\b\w+\.(?=\w)", "", names)
+    if not {"data", "model", "processor"} & set(plain.split(", ")):
+        return f"got no {plain}; give it, as `mmlite COMMAND --help` shows"
+    return (
+        f"got no {plain}; a run's file gives them: -c experiments/base.yaml -c "
+        "experiments/micro/extraction.yaml -c experiments/micro/sizes/d.yaml"
+    )
 
 
 def _walk(text: str) -> Iterator[tuple[Place, str]]:
@@ -148,6 +184,11 @@ def _walk(text: str) -> Iterator[tuple[Place, str]]:
             stack.append((indent, replace(_indexed(place, match[1], text), owner=match[1])))
         elif match := SUBTYPES.match(line):
             stack[-1] = (stack[-1][0], replace(place, subtypes=match[1]))
+        elif match := CALLABLE_KEY.match(line):
+            owner = MADE_BY.search(text[text.find(line) :])
+            filled = len([name for name in match["given"].split(",") if name.strip()])
+            made = replace(place, owner=owner[1] if owner else "", filled=filled)
+            stack.append((indent, Place(made.key(match["key"]), parent=made.owner)))
         elif match := CALLABLE.match(line):
             owner = re.search(r"class_path='([^']+)'", match["value"])
             filled = len([name for name in match["given"].split(",") if name.strip()])
@@ -175,6 +216,8 @@ def _item_with(value: str, text: str) -> int | None:
     wrong = [match for pattern in (*UNKNOWN, NO_CLASS) for match in pattern.finditer(text)]
     names = [(m.groupdict().get("key") or m["name"]).split(".")[-1] for m in wrong]
     names += [m[2] for m in EXPECTED.finditer(text) if m[2]]
+    names += [m[1] for pattern in (WRONG_KIND, NO_SUBCLASS) for m in pattern.finditer(text)]
+    names += [m[2] for m in NO_CLASS_PATH.finditer(text)]
     if not value.startswith("[") or not names:
         return None
     try:
@@ -195,6 +238,8 @@ def _reason(line: str, place: Place, text: str, known: Known) -> tuple[int, str]
             return 5, _unknown_key(key, place, known)
     if told := _wrong_class(line, place, text):
         return 4, f"{place.path}.class_path: {told}"
+    if match := NO_CLASS_PATH.match(line):
+        return 4, _no_class_path(match[1], match[2], place, text)
     if match := MISSING_KEY.search(line):
         return 4, f"{place.key(match[1])}: got nothing, allowed: a value; it has no default"
     if match := NO_MAPPING.match(line):
@@ -210,17 +255,37 @@ def _reason(line: str, place: Place, text: str, known: Known) -> tuple[int, str]
 
 
 def _wrong_class(line: str, place: Place, text: str) -> str:
+    if (match := NO_MODULE.match(line)) and (told := module_hint(place.owner, match["name"])):
+        return told
     if NO_CLASS.match(line) or NO_MODULE.match(line):
-        return class_hint(place.owner, kinds_in(text))
-    if match := WRONG_KIND.match(line):
-        return class_hint(match[1], kinds_in(text), wrong_kind=match[2])
+        return class_hint(place.owner, _kinds(place, text))
+    if match := WRONG_KIND.match(line) or NO_SUBCLASS.match(line):
+        return class_hint(match[1], _kinds(place, text), wrong_kind=match[2])
     return ""
+
+
+def _kinds(place: Place, text: str) -> list[type]:
+    """Return classes of which a subclass would fit, likeliest first."""
+    name = re.sub(r"\[\d+\]$", "", place.path.rpartition(".")[2])
+    kind = kind_of(place.parent, name) if place.parent else None
+    return [*([kind] if kind else []), *kinds_in(text)]
+
+
+def _no_class_path(record: str, class_path: str, place: Place, text: str) -> str:
+    """Say that the keys of a record are written, not a class path."""
+    at = _indexed(place, class_path, text)
+    found = re.search(rf"[\w.]+\.{record}\b", place.subtypes)
+    names = argument_names(found[0]) if found else []
+    told = f"; write {names[0]}: {{class_path: {class_path}}}" if names else ""
+    return f"{at.path}: got class_path {class_path!r}, allowed: {', '.join(names)}{told}"
 
 
 def _no_mapping(given: str, place: Place, known: Known) -> tuple[int, str]:
     names = argument_names(place.parent, place.path.rpartition(".")[2]) if place.parent else []
-    if not names:  # the next line says it again, and of which key
+    if not names and not place.path:  # the next line says it again, and of which key
         return 0, ""
+    if not names:
+        return 1, f"{place.path}: got {given!r}, allowed: a mapping of its keys, or a file of one"
     where = naming_file(known.files, given)
     return 4, not_a_mapping(place.path, f"{given!r}{where}", names)
 
@@ -228,15 +293,24 @@ def _no_mapping(given: str, place: Place, known: Known) -> tuple[int, str]:
 def _wrong_value(match: re.Match[str], place: Place, text: str, known: Known) -> tuple[int, str]:
     alternatives = match[2] is None and place.subtypes
     allowed = _plain_types(place.subtypes if alternatives else match[1])
-    given = match[2]
+    given = match[2] and match[2].partition(". Got value: ")[0]  # that of what is around it
     if given is None:
         # A union prints the value it tried after its alternatives; the first is the innermost.
         after = text[text.find(match[0]) :]
         found = GIVEN.search(after)
         given = found[1] if found else "this value"
-    where = naming_file(known.files, given)
+    where = _where(known, given)
     told = f"{place.path}: got {given}{where}, allowed: {allowed}; correct it"
     return 3 if match[2] is not None else 1, told
+
+
+def _where(known: Known, given: str) -> str:
+    """Say in which file a key or value stands, unless the command line gives it."""
+    for argument in known.arguments:
+        flag, _, value = argument.partition("=")
+        if given in (argument, value) or (flag.startswith("-") and flag.endswith(f".{given}")):
+            return ""
+    return naming_file(known.files, given)
 
 
 def _plain_types(text: str) -> str:
@@ -264,7 +338,7 @@ def _unknown_key(key: str, place: Place, known: Known) -> str:
     else:
         path, name, names = _nearest_level(key, known.keys)
     told = f"{path}: got key {name!r}" if path else f"got key {name!r}"
-    return f"{told}{naming_file(known.files, name)}, {_allowed(name, names, path)}"
+    return f"{told}{_where(known, name)}, {_allowed(name, names, path)}"
 
 
 def _nearest_level(key: str, keys: Sequence[str]) -> tuple[str, str, list[str]]:

@@ -1,13 +1,17 @@
 """Nearest right names: keys, files and classes for what was probably meant."""
 
 import difflib
+import inspect
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import yaml
 
-from mmlite.config.signatures import classes_of
+from mmlite.config.signatures import classes_of, resolve
+
+COMMENT = re.compile(r"(?:^|(?<=\s))#.*", re.MULTILINE)
+"""What a YAML file says to people alone."""
 
 MAX_CLASSES = 8
 """Most classes that are listed."""
@@ -43,11 +47,11 @@ def naming_file(files: Sequence[Path], name: str) -> str:
     pattern = re.compile(rf"(?:^|[\s\"'\[{{]){re.escape(name.strip())}(?:$|[\s\"',:\]}}])", re.M)
     for file in files:
         try:
-            found = pattern.search(file.read_text())
+            text = COMMENT.sub("", file.read_text())
         except (OSError, UnicodeDecodeError):
             continue
-        if found:
-            return f" in {_relative(file.resolve())}"
+        if pattern.search(text):
+            return f" in {_relative(file.absolute())}"
     return ""
 
 
@@ -88,10 +92,37 @@ def class_hint(
     if not offered and kind is not None:
         offered = _beside(kind)
     reason = f"which is no {wrong_kind}" if wrong_kind else "which does not exist"
+    if wrong_kind and inspect.isfunction(resolve(class_path)):
+        return (
+            f"got {class_path!r}{where}, a function that is not annotated to return a {wrong_kind}"
+            f", allowed: one that is; write -> {wrong_kind} behind its arguments"
+        )
     near = did_you_mean(class_path, offered) or _like_named(class_path, offered)
+    near = "" if wrong_kind else near  # its name is right
     listed = ", ".join(offered[:MAX_CLASSES]) + (", ..." if len(offered) > MAX_CLASSES else "")
     allowed = f", allowed: {listed}" if listed else ""
     return f"got {class_path!r}{where}, {reason}{allowed}{near or '; correct the class path'}"
+
+
+def module_hint(class_path: str, missing: str) -> str:
+    """Say which module a class path needs that is not there; nothing if its package is.
+
+    Args:
+        class_path: As given.
+        missing: Name of the module that could not be imported.
+    """
+    module = class_path.rpartition(".")[0]
+    if module != missing and not module.startswith(f"{missing}."):
+        return (
+            f"got {class_path!r}, whose module imports {missing}, but there is no module "
+            f"{missing}; install it, or correct the import"
+        )
+    if "." in missing:
+        return ""
+    beside = [file.stem for file in Path.cwd().glob("*.py")]
+    near = did_you_mean(missing, beside) or "; correct the class path"
+    looked = "looked beside you, in PYTHONPATH and among what is installed"
+    return f"got {class_path!r}, but there is no module {missing} ({looked}){near}"
 
 
 def _like_named(class_path: str, offered: Sequence[str]) -> str:

@@ -104,6 +104,27 @@ def wants_mapping(class_path: str, name: str, value: Any) -> bool:
     return bool(kinds) and all(dataclasses.is_dataclass(kind) for kind in kinds)
 
 
+def kind_of(class_path: str, name: str) -> type | None:
+    """Return the class that an argument of a class wants an instance, or a factory, of.
+
+    Args:
+        class_path: The class.
+        name: Of the argument.
+    """
+    found = resolve(class_path)
+    try:
+        hint = typing.get_type_hints(found.__init__ if inspect.isclass(found) else found).get(name)
+    except (TypeError, NameError, AttributeError):
+        return None
+    is_union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    for option in typing.get_args(hint) if is_union else (hint,):
+        if typing.get_origin(option) is Callable:
+            option = typing.get_args(option)[1]
+        if inspect.isclass(option) and option.__module__ != "builtins":
+            return option
+    return None
+
+
 def kinds_in(text: str) -> list[type]:
     """Return the classes a parser's message names as what would fit, innermost first."""
     names = re.findall(r"Subtypes: \[(.*)\]$", text, re.MULTILINE)
@@ -119,7 +140,10 @@ def kinds_in(text: str) -> list[type]:
 
 
 def classes_of(module: str, kind: type | None = None) -> list[str]:
-    """Return the class paths a package offers, of a kind if one is given."""
+    """Return the class paths a package offers: classes, of a kind if one is given, and its makers.
+
+    A maker is a function that is annotated to return that kind.
+    """
     try:
         found = importlib.import_module(module)
     except (ImportError, ValueError):
@@ -127,8 +151,22 @@ def classes_of(module: str, kind: type | None = None) -> list[str]:
     return [
         f"{module}.{name}"
         for name, value in vars(found).items()
-        if inspect.isclass(value)
-        and not name.startswith("_")
-        and not inspect.isabstract(value)
-        and (kind is None or (issubclass(value, kind) and value is not kind))
+        if not name.startswith("_")
+        and ((inspect.isclass(value) and _is_class_of(value, kind)) or _makes(value, kind))
     ]
+
+
+def _is_class_of(value: type, kind: type | None) -> bool:
+    if inspect.isabstract(value):
+        return False
+    return kind is None or (issubclass(value, kind) and value is not kind)
+
+
+def _makes(value: Any, kind: type | None) -> bool:
+    if kind is None or not inspect.isfunction(value):
+        return False
+    try:
+        made = typing.get_type_hints(value).get("return")
+    except (TypeError, NameError):
+        return False
+    return inspect.isclass(made) and issubclass(made, kind)

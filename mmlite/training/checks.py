@@ -83,3 +83,54 @@ def check_checkpoint(path: str | None, strategy: Any) -> None:
             f"ckpt_path: got {path}, a file of a run that was not sharded, allowed: the folder of "
             "a sharded one; resume without the sharding overlay, or take weights alone by init_from"
         )
+
+
+LEAST = {"val_check_interval": "above 0", "accumulate_grad_batches": "1 or more"}
+"""Numbers of the trainer that may not be 0, with what is allowed of each."""
+
+
+def check_trainer(trainer: Any, *, is_trained: bool) -> None:
+    """Stop before any work at what Lightning lets through, or fails at in a way of its own.
+
+    Args:
+        trainer: As it is configured.
+        is_trained: Whether the command trains.
+
+    Raises:
+        ArgumentProblem: If a value of the trainer is wrong.
+    """
+    if not isinstance(trainer, Namespace):
+        shown = "null" if trainer is None else trainer
+        raise ArgumentProblem(
+            f"trainer: got {shown}, allowed: a mapping, such as max_steps: 100; leave it out to "
+            "keep what earlier files say"
+        )
+    for key, allowed in LEAST.items():
+        given = trainer.get(key)
+        if isinstance(given, int | float) and given <= 0:
+            raise ArgumentProblem(f"trainer.{key}: got {given}, allowed: {allowed}; correct it")
+    clip = trainer.get("gradient_clip_val")
+    if clip is not None and clip < 0:
+        raise ArgumentProblem(
+            f"trainer.gradient_clip_val: got {clip}, allowed: 0 or more; null clips nothing"
+        )
+    if is_trained and trainer.get("max_epochs") == 0:
+        raise ArgumentProblem(
+            "trainer.max_epochs: got 0, which trains nothing, allowed: 1 or more, or null where "
+            "trainer.max_steps says how long"
+        )
+
+
+def check_seed(seed: Any) -> None:
+    """Stop at a seed that numpy does not take.
+
+    Args:
+        seed: Of the run; true for one that is drawn, false for none.
+
+    Raises:
+        ArgumentProblem: If it is out of bounds.
+    """
+    if isinstance(seed, int) and not 0 <= seed < 2**32:
+        raise ArgumentProblem(
+            f"seed_everything: got {seed}, allowed: 0 to {2**32 - 1}; give another one"
+        )

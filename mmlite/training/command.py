@@ -1,6 +1,7 @@
 """`mmlite fit`, `validate`, `test` and `predict`: LightningCLI over stages and data modules."""
 
 import os
+import re
 import sys
 import sysconfig
 from collections.abc import Iterator, Sequence
@@ -24,7 +25,13 @@ from mmlite.stages import Stage
 from mmlite.stages.weights import WEIGHTS_FILE
 from mmlite.training.board import tensorboard_command
 from mmlite.training.checkpoint import WholeSteps
-from mmlite.training.checks import check_checkpoint, check_mappings, problem
+from mmlite.training.checks import (
+    check_checkpoint,
+    check_mappings,
+    check_seed,
+    check_trainer,
+    problem,
+)
 from mmlite.training.defaults import fill_in
 from mmlite.training.noise import quieten
 from mmlite.training.record import ConfigRecord
@@ -85,8 +92,10 @@ class MMLiteCLI(LightningCLI):
             of_command = self._parser(args[0] if args and args[0] in COMMANDS else None)
             raise problem(error, of_command, args) from error
         command = self.config.get("subcommand")
+        config = self.config[command] if command else self.config
+        check_trainer(config.get("trainer"), is_trained=command == "fit")
+        check_seed(config.get("seed_everything"))
         if command:  # Lightning opens the checkpoint next
-            config = self.config[command]
             check_checkpoint(config.get("ckpt_path"), config["trainer"].get("strategy"))
 
     def before_instantiate_classes(self) -> None:
@@ -239,6 +248,11 @@ def run(arguments: Sequence[str], *, callbacks: Sequence[Callback] = ()) -> MMLi
                 f"trainer.strategy.init_args: got sizes of which Lightning says: {error}; set "
                 "data_parallel_size to trainer.devices times trainer.num_nodes, and "
                 "tensor_parallel_size to 1"
+            ) from error
+        if named := re.search(r"more than one stateful callback of type `(\w+)`", str(error)):
+            raise ArgumentProblem(
+                f"trainer.callbacks: got {named[1]} twice, allowed: one of it; take one out, or "
+                "change the first in the file that names it"
             ) from error
         if not lost_a_process(error):
             raise

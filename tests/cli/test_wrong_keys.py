@@ -53,6 +53,24 @@ SOURCE = (
             "data.budget.batch_size: got 0, allowed: 1 or more",
         ),
         (["--data.init_args.prompts", "micra"], "got 'micra'"),
+        (["--trainer", "null"], "trainer: got 'null', allowed: a mapping of its keys, or a file"),
+        (["--trainer.val_check_interval", "0"], "trainer.val_check_interval: got 0, allowed: abo"),
+        (
+            ["--trainer.accumulate_grad_batches", "0"],
+            "trainer.accumulate_grad_batches: got 0, allowed: 1 or more; correct it",
+        ),
+        (["--trainer.gradient_clip_val", "-1"], "gradient_clip_val: got -1, allowed: 0 or more"),
+        (
+            ["--trainer.max_epochs", "0", "--trainer.max_steps", "-1"],
+            "trainer.max_epochs: got 0, which trains nothing, allowed: 1 or more, or null",
+        ),
+        (
+            ["--trainer.callbacks+", "callbacks.LossCurve"],
+            "trainer.callbacks: got LossCurve twice, allowed: one of it; take one out",
+        ),
+        (["--trainer.callbacks[0]", "x"], r"trainer: got key 'callbacks\[0\]', allowed: one of"),
+        (["--seed_everything", "-3"], "seed_everything: got -3, allowed: 0 to 4294967295"),
+        (["-c", "."], "-c: got .*, a folder, allowed: a YAML file; name a file in it"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
@@ -64,6 +82,7 @@ def test_wrong_flag(flag, told, refused):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
+        ("trainer: null\n", "trainer: got null, allowed: a mapping, such as max_steps: 100; leave"),
         ("seed_everythin: 1\n", "got key 'seed_everythin' in .*given.yaml, .*mean seed_everything"),
         (
             "trainer:\n  max_stepz: 3\n",
