@@ -33,19 +33,29 @@ usage: mmlite {name} -c FILE [-c FILE ...] [--key value ...]
 A run is composed from files; later ones win, lists are replaced, `callbacks+:` appends:
   -c, --config FILE          a file of experiments/: base first, then the run, then overlays
   --run FOLDER               where the run writes (required by the files in experiments/)
-  --ckpt_path FILE           resume a killed run from its checkpoint ({name} only loads it)
+  {checkpoint}
   --seed_everything N        seed of everything that is drawn
   --trainer.max_steps N      any key of any file can be given as a flag
   --model.init_args.trainable '[projector]'
   --print_config             print the composed configuration and stop
   --model.help CLASS         arguments of a stage, such as mmlite.stages.ExtractionTuning
   --data.help CLASS          arguments of a data module, such as data_modules.QAData
-  --help-all                 every argument of every part (loads PyTorch)
+  --model.init_args.language.help CLASS   arguments of a part; so for any key that names a class
+  --help-all                 every key of the trainer, and those that name classes (loads PyTorch)
 
 example:
   mmlite {name} -c experiments/base.yaml -c experiments/micro/language.yaml \\
       -c experiments/micro/sizes/a.yaml
 """
+
+_CHECKPOINT = {
+    "fit": """\
+--ckpt_path FILE           go on with a killed run from its checkpoint
+  --overwrite true           train over a finished run""",
+    "validate": "--ckpt_path FILE           measure this checkpoint, not what the run left",
+    "test": "--ckpt_path FILE           measure this checkpoint, not what the run left",
+    "predict": "--ckpt_path FILE           answer with this checkpoint, not with what the run left",
+}
 
 _TRAINING = {
     "fit": "Train a stage.",
@@ -57,7 +67,9 @@ _TRAINING = {
 COMMANDS = {
     **{
         name: Command(
-            "mmlite.training.command", summary, _TRAINING_HELP.format(name=name, summary=summary)
+            "mmlite.training.command",
+            summary,
+            _TRAINING_HELP.format(name=name, summary=summary, checkpoint=_CHECKPOINT[name]),
         )
         for name, summary in _TRAINING.items()
     },

@@ -108,6 +108,10 @@ def export_world(
     try:
         counts = _write(unfinished, plan, prompts, questions or Questions(), progress)
         unfinished.replace(folder)
+    except OSError as error:  # named by what was asked for; a full disk names nothing
+        if error.filename is None or str(error.filename).startswith(str(unfinished)):
+            error.filename = str(folder)
+        raise
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return counts

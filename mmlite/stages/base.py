@@ -31,7 +31,7 @@ from mmlite.stages.frozen_features import open_cache, with_features
 from mmlite.stages.handover import take_parts
 from mmlite.stages.leaving import check_loss, leave, take_back
 from mmlite.stages.measuring import MeasuringModule
-from mmlite.stages.names import check_names
+from mmlite.stages.names import check_names, trainable_names
 from mmlite.stages.precision import prepare
 from mmlite.stages.report import PartRow, part_rows, part_table
 from mmlite.stages.speed import Speed
@@ -101,7 +101,8 @@ class Stage(MeasuringModule, ABC):
         self.projector = projector
         self.optimizer = optimizer
         self.schedule = schedule
-        self.trainable = tuple(trainable or self.default_trainable)
+        images = {"vision": vision, "projector": projector}
+        self.trainable = trainable_names(trainable, self.default_trainable, parts=images)
         self.lr_scale = dict(lr_scale or {})
         self.adapters = PartAdapters(adapters or {})
         self.init_from = dict(init_from or {})

@@ -1,6 +1,6 @@
 """Names of a model's parts that a stage is given."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 
 def check_names(given: Mapping[str, Iterable[str]], parts: Collection[str]) -> None:
@@ -27,3 +27,30 @@ def check_names(given: Mapping[str, Iterable[str]], parts: Collection[str]) -> N
         )
     if problems:
         raise ValueError("; ".join(problems))
+
+
+def trainable_names(
+    given: Sequence[str] | None, default: Sequence[str], *, parts: Mapping[str, object]
+) -> tuple[str, ...]:
+    """Return the names of the parts that learn.
+
+    Args:
+        given: As the YAML says it; None takes the default.
+        default: The stage's own.
+        parts: What makes the parts for images, by name; None for those that are not.
+
+    Raises:
+        ValueError: If none is named, or one twice, or there is a projector but nothing to project.
+    """
+    told = ""
+    if given is not None and not given:
+        told = (
+            "model.init_args.trainable: got [], allowed: one part or more; null takes the stage's"
+        )
+    elif given is not None and len(set(given)) < len(given):
+        told = f"model.init_args.trainable: got {list(given)}, allowed: each part once"
+    elif parts["vision"] is None and parts["projector"] is not None:
+        told = "model.init_args.vision: got null with a projector, allowed: both, or both null"
+    if told:
+        raise ValueError(told)
+    return tuple(default if given is None else given)

@@ -10,7 +10,7 @@ from jsonargparse import ArgumentError, Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
 from mmlite.config.explain import Known, explain, not_a_mapping
-from mmlite.config.files import referenced_files
+from mmlite.config.files import check_keys, referenced_files
 from mmlite.config.problem import ArgumentProblem
 from mmlite.config.signatures import argument_names, wants_mapping
 
@@ -23,6 +23,15 @@ def problem(
     return ArgumentProblem(explain(str(error), Known(keys, _files(options), options)))
 
 
+def check_files(options: Sequence[str]) -> None:
+    """Stop at what is wrong in the files of options and a parser does not see.
+
+    Raises:
+        ArgumentProblem: If a key stands twice.
+    """
+    check_keys(_files(options))
+
+
 def _files(arguments: Sequence[str]) -> list[Path]:
     """Return the files given with `-c` and those they name, last given first."""
     given = [
@@ -32,7 +41,10 @@ def _files(arguments: Sequence[str]) -> list[Path]:
     ]
     given += [a.partition("=")[2] for a in arguments if re.match(r"(-c|--config)=", a)]
     files = [Path(name) for name in reversed(given) if Path(name).is_file()]
-    return list(dict.fromkeys(inner for file in files for inner in referenced_files(file)))
+    try:
+        return list(dict.fromkeys(inner for file in files for inner in referenced_files(file)))
+    except UnicodeDecodeError:
+        return files  # whoever reads them says so
 
 
 def check_mappings(path: str, given: Any) -> None:

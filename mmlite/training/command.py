@@ -27,6 +27,7 @@ from mmlite.training.board import tensorboard_command
 from mmlite.training.checkpoint import WholeSteps
 from mmlite.training.checks import (
     check_checkpoint,
+    check_files,
     check_mappings,
     check_seed,
     check_trainer,
@@ -85,6 +86,7 @@ class MMLiteCLI(LightningCLI):
         Raises:
             ArgumentProblem: If the options or a file are wrong.
         """
+        check_files(args or ())
         try:
             with _command_line(sys.argv[:1]):  # Lightning warns where it finds arguments twice
                 super().parse_arguments(parser, args)

@@ -6,7 +6,7 @@ from typing import Any
 from jsonargparse import ArgumentError, Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
-from mmlite.training.checks import problem
+from mmlite.training.checks import check_files, problem
 from mmlite.training.command import COMMANDS, MMLiteCLI
 
 
@@ -46,6 +46,7 @@ def check_arguments(parser: LightningArgumentParser, options: Sequence[str]) -> 
     Raises:
         ArgumentProblem: If an option or a file is wrong.
     """
+    check_files(options)
     try:
         return parser.parse_args(list(options))
     except ArgumentError as error:

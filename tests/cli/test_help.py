@@ -93,3 +93,18 @@ def test_an_error_of_ours_shows_its_traceback():
         patch.setattr(studies, "run", lambda arguments: [][1])
         with pytest.raises(IndexError):
             main(["study", "x.yaml"])
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("fit", "go on with a killed run from its checkpoint"),
+        ("validate", "measure this checkpoint, not what the run left"),
+        ("predict", "answer with this checkpoint, not with what the run left"),
+    ],
+)
+def test_a_checkpoint_is_for_what_the_command_does(name, told, capsys):
+    assert main([name, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert f"--ckpt_path FILE           {told}\n" in shown
+    assert ("--overwrite true" in shown) == (name == "fit")

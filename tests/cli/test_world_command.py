@@ -1,5 +1,6 @@
 """`mmlite world` and `mmlite completion`."""
 
+import errno
 import importlib.util
 import json
 import re
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from mmlite.cli.main import main
+from mmlite.microworld import export
 
 
 def test_preview_is_a_picture_and_may_be_written_again(tmp_path):
@@ -98,3 +100,15 @@ def test_a_file_where_a_folder_belongs_is_named(tmp_path, capsys):
     dials.write_text("max_objects: many\n")
     assert main(["world", "--preview", str(tmp_path / "p.png"), "--world", str(dials)]) == 2
     assert "max_objects: got 'many', allowed: a whole number" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", [None, "train.json"])
+def test_a_folder_that_takes_no_more_is_named_as_it_was_given(name, tmp_path, monkeypatch, capsys):
+    def full(folder, *_):
+        hidden = None if name is None else str(folder / name)
+        raise OSError(errno.ENOSPC, "No space left on device", hidden)
+
+    monkeypatch.setattr(export, "_write", full)
+    assert main(["world", "--export", str(tmp_path / "out")]) == 1
+    told = capsys.readouterr().err
+    assert f"mmlite: {tmp_path / 'out'}: No space left on device; check the path" in told

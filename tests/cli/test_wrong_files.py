@@ -27,6 +27,20 @@ def test_base_alone_is_no_run(refused):
     )
 
 
+def test_a_key_that_stands_twice(refused, tmp_path):
+    text = "trainer: {max_steps: 2}\nmodel:\n  init_args:\n    trainable: [language]\n"
+    shown = refused([*LANGUAGE, *yaml_file(tmp_path, f"{text}trainer:\n  max_epochs: 1\n")])
+    told = r"given.yaml lines 1 and 5: got key 'trainer' twice, allowed: each key once; put both"
+    assert re.search(told, shown)
+    (tmp_path / "inner.yaml").write_text(
+        "class_path: mmlite.models.MLPProjector\ninit_args: {hidden_dim: 8, hidden_dim: 9}\n"
+    )
+    outer = yaml_file(tmp_path, "model: {init_args: {projector: inner.yaml}}\n")
+    assert re.search(
+        "inner.yaml lines 2 and 2: got key 'hidden_dim' twice", refused([*RUN, *outer])
+    )
+
+
 def test_missing_run_folder(refused, tmp_path):
     text = (EXPERIMENTS / "micro" / "language.yaml").read_text().replace("\nrun:", "\n#run:")
     text = text.replace("../parts", str(EXPERIMENTS / "parts"))

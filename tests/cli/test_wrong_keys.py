@@ -68,6 +68,18 @@ SOURCE = (
             ["--trainer.callbacks+", "callbacks.LossCurve"],
             "trainer.callbacks: got LossCurve twice, allowed: one of it; take one out",
         ),
+        (
+            ["--model.init_args.trainable", "[]"],
+            r"init_args.trainable: got \[\], allowed: one part or more; null takes the stage's",
+        ),
+        (
+            ["--model.init_args.trainable", "[language, language]"],
+            r"model.init_args.trainable: got \['language', 'language'\], allowed: each part once",
+        ),
+        (
+            ["--model.init_args.vision", "null"],
+            "model.init_args.vision: got null with a projector, allowed: both, or both null",
+        ),
         (["--trainer.callbacks[0]", "x"], r"trainer: got key 'callbacks\[0\]', allowed: one of"),
         (["--seed_everything", "-3"], "seed_everything: got -3, allowed: 0 to 4294967295"),
         (["-c", "."], "-c: got .*, a folder, allowed: a YAML file; name a file in it"),
