@@ -13,4 +13,4 @@ class QAData(ExampleData):
         task = get_task(example.task)
         key = self.prompts.answer_key(task.name)
         user = self.prompts.render(key, **task.fields(example))
-        return user, task.gold(example), task.name
+        return user, task.gold(example), example.task

@@ -88,7 +88,7 @@ class HuggingFace(Source):
                 "or a name on the Hugging Face Hub"
             )
         if task:
-            get_task(task)  # an unknown name stops here
+            get_task(task, may_import=True)  # an unknown name stops here
         folder = Path(path).expanduser()
         if image_root is not None and not Path(image_root).is_dir():
             raise ValueError(f"{name}.image_root: got {image_root!r}, but there is no such folder")

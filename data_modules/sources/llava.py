@@ -85,7 +85,7 @@ class LLaVA(Source):
         if problems:
             raise ValueError(f"{name}: " + "; ".join(problems))
         if task:
-            get_task(task)  # an unknown name stops here
+            get_task(task, may_import=True)  # an unknown name stops here
         self._rows: dict[str, LazyRows] = {}
 
     def rows(self, split: str) -> Sequence[Row]:

@@ -62,7 +62,7 @@ class Parquet(Source):
                 f"{name}.groups_at_once: got {groups_at_once}, allowed: 1 or more; 8 is usual"
             )
         if task:
-            get_task(task)  # an unknown name stops here
+            get_task(task, may_import=True)  # an unknown name stops here
         self.image_root = existing_folder(image_root, f"{name}.image_root")
         self.groups_at_once = groups_at_once
         self._groups: OrderedDict[tuple[str, int], list[dict[str, Any]]] = OrderedDict()

@@ -89,7 +89,7 @@ class WebDataset(Source):
             for split, names in found.items()
         }
         if task:
-            get_task(task)  # an unknown name stops here
+            get_task(task, may_import=True)  # an unknown name stops here
         self._rows: dict[str, ShardedRows] = {}
 
     def rows(self, split: str) -> Sequence[Row]:

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any
 
-from jsonargparse import Namespace, _typehints
+from jsonargparse import Namespace
 from jsonargparse._typehints import ActionTypeHint
+from jsonargparse._util import NestedArg
 
 _check_as_given = ActionTypeHint._check_type
 _call_as_given = ActionTypeHint.__call__
@@ -49,7 +50,7 @@ def _check_merged(
 
 def _merged(value: Any, before: dict[str, Any], values: Any) -> Any:
     """Return a mapping added to the one before; whatever else is given stays as it is."""
-    if isinstance(value, _typehints.NestedArg):
+    if isinstance(value, NestedArg):
         is_removed = value.val in (None, "null", "None") and not _takes_null(values)
         if not is_removed or "." in value.key:
             return value

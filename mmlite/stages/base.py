@@ -101,8 +101,7 @@ class Stage(MeasuringModule, ABC):
         self.projector = projector
         self.optimizer = optimizer
         self.schedule = schedule
-        images = {"vision": vision, "projector": projector}
-        self.trainable = trainable_names(trainable, self.default_trainable, parts=images)
+        self.trainable = trainable_names(trainable, self.default_trainable, vision, projector)
         self.lr_scale = dict(lr_scale or {})
         self.adapters = PartAdapters(adapters or {})
         self.init_from = dict(init_from or {})

@@ -30,14 +30,15 @@ def check_names(given: Mapping[str, Iterable[str]], parts: Collection[str]) -> N
 
 
 def trainable_names(
-    given: Sequence[str] | None, default: Sequence[str], *, parts: Mapping[str, object]
+    given: Sequence[str] | None, default: Sequence[str], vision: object, projector: object
 ) -> tuple[str, ...]:
     """Return the names of the parts that learn.
 
     Args:
         given: As the YAML says it; None takes the default.
         default: The stage's own.
-        parts: What makes the parts for images, by name; None for those that are not.
+        vision: What makes the vision encoder, if anything does.
+        projector: What makes the projector, if anything does.
 
     Raises:
         ValueError: If none is named, or one twice, or there is a projector but nothing to project.
@@ -49,7 +50,7 @@ def trainable_names(
         )
     elif given is not None and len(set(given)) < len(given):
         told = f"model.init_args.trainable: got {list(given)}, allowed: each part once"
-    elif parts["vision"] is None and parts["projector"] is not None:
+    elif vision is None and projector is not None:
         told = "model.init_args.vision: got null with a projector, allowed: both, or both null"
     if told:
         raise ValueError(told)

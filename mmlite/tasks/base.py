@@ -10,7 +10,8 @@ from mmlite.records import Example
 class Task(ABC):
     """One kind of answer: prompt fields, the text to learn, parse and score.
 
-    Subclass it for an answer of your own, and hand an instance of it wherever a task is taken.
+    Subclass it for an answer of your own, and give its class path wherever a task is named. It is
+    made without arguments.
     Say `name` and `parse`, and what differs of `fields`, `gold`, `golds` and `score`.
 
     `parse` returns None for an unreadable answer, which tables count by itself: it is never a

@@ -1,9 +1,12 @@
 """The examples of docs/ablations.md, run as it tells, from a folder outside the project."""
 
+import csv
 import json
+import os
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -83,7 +86,54 @@ def test_page_shows_the_files_and_their_commands(example: Path) -> None:
 
 def test_python_on_the_page_is_that_of_the_files() -> None:
     blocks = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     sources = [path.read_text() for path in EXAMPLES.glob("*.py")]
     for block in blocks:
         assert any(block in source for source in sources), block
+
+
+def test_the_reasoner_answers_and_is_reported(mine: Path) -> None:
+    code = [sys.executable, "counting_reasoner.py", "runs/counting"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(code, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert main(["report", "runs/counting"]) == 0
+    with (mine / "runs" / "counting" / "results.csv").open(newline="") as file:
+        first = next(csv.DictReader(file))
+    assert (first["reasoner"], first["n"], first["accuracy"]) == ("counting", "20", "1.0")
+
+
+OWN_TASK = """\
+from mmlite.tasks import Task
+
+
+class Contains(Task):
+    name = "contains"
+
+    def parse(self, text, example):
+        return text.strip() or None
+
+    def score(self, parsed, example):
+        return float(any(answer in parsed for answer in example.answers))
+"""
+
+
+def test_a_task_of_ones_own_is_named_by_a_source(mine: Path) -> None:
+    (mine / "own_task.py").write_text(OWN_TASK)
+    turns = [{"from": "human", "value": "what ?"}, {"from": "gpt", "value": "red"}]
+    rows = [{"id": str(number), "conversations": turns} for number in range(4)]
+    (mine / "rows.json").write_text(json.dumps(rows))
+    given = {"image_root": ".", "train": "rows.json", "validation": "rows.json"}
+    given["task"] = "own_task.Contains"
+    source = {"class_path": "data_modules.sources.LLaVA", "init_args": given}
+    experiments = ROOT / "experiments"
+    files = [experiments / "base.yaml", experiments / "micro" / "language.yaml"]
+    files += [experiments / "micro" / "sizes" / "a.yaml", experiments / "overlays" / "debug.yaml"]
+    arguments = [
+        *("fit", *(part for file in files for part in ("-c", str(file))), "--run", "run"),
+        *("--data", "data_modules.QAData"),
+        *("--data.init_args.train", json.dumps([{"source": source}])),
+        *("--data.init_args.validation", json.dumps([source])),
+    ]
+    assert main(arguments) == 0
+    sys.modules.pop("own_task")

@@ -337,6 +337,30 @@ def test_a_task_of_your_own():
     assert task.judge("?", row("red")) == (None, 0.0)
 
 
+class Contains(Task):
+    name = "contains"
+
+    def parse(self, text, example):
+        return text.strip() or None
+
+
+def test_a_task_of_your_own_by_its_class_path(tmp_path, monkeypatch):
+    assert isinstance(get_task(f"{__name__}.Contains"), Contains)
+    for wrong in (f"{__name__}.row", f"{__name__}.Gone", "gone_module.Contains", "os.path"):
+        with pytest.raises(ValueError, match="give its class path, such as my_module"):
+            get_task(wrong, may_import=True)
+    (tmp_path / "owntask.py").write_text(
+        "from mmlite.tasks import YesNo\n\nclass Sure(YesNo):\n    name = 'sure'\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValueError, match=r"task: got 'owntask.Sure'"):
+        get_task("owntask.Sure")  # as a row may name it, which imports nothing
+    assert "owntask" not in sys.modules
+    assert get_task("owntask.Sure", may_import=True).name == "sure"
+    assert get_task("owntask.Sure").name == "sure"  # now that it is there
+    monkeypatch.delitem(sys.modules, "owntask")
+
+
 def test_names():
     assert set(TASK_NAMES) == set(ROWS)
     assert [get_task(name).name for name in TASK_NAMES] == list(TASK_NAMES)
