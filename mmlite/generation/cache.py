@@ -1,5 +1,6 @@
 """The cache of keys and values while decoding: grows without being copied for each token."""
 
+from math import inf
 from typing import Any
 
 import torch
@@ -108,16 +109,31 @@ def keeps_keys_alone(cache: Cache) -> bool:
 
 def positions_depend_on_length(language: LanguageModel) -> bool:
     """Whether what a position is depends on how much is read (dynamic scaling, LongRoPE)."""
-    rope = getattr(language.model.config, "rope_parameters", None) or {}
-    kinds = [rope, *(value for value in rope.values() if isinstance(value, dict))]
-    changes = {kind.get("rope_type", kind.get("type")) for kind in kinds}
+    changes = {kind.get("rope_type", kind.get("type")) for kind in _ropes(language)}
     return bool(changes & {"dynamic", "longrope"})
 
 
-def needs_equal_lengths(language: LanguageModel) -> bool:
-    """Whether a prompt in a batch of longer ones would be read otherwise than alone."""
-    cache = roomy_cache(language.model.config)
-    return not keeps_keys_alone(cache) or positions_depend_on_length(language)
+def _ropes(language: LanguageModel) -> list[dict[str, Any]]:
+    """Return the settings of rotary positions, of all kinds of layers."""
+    rope = getattr(language.model.config, "rope_parameters", None) or {}
+    return [rope, *(value for value in rope.values() if isinstance(value, dict))]
+
+
+def lengths_alike_from(language: LanguageModel) -> float:
+    """Return from which length on a prompt beside longer ones would be read otherwise than alone.
+
+    Of all lengths where states are kept; from where positions change where they depend on the
+    length, which is what the model was trained for at first; never, else.
+    """
+    config: Any = language.model.config
+    if not keeps_keys_alone(roomy_cache(config)):
+        return 0.0
+    if not positions_depend_on_length(language):
+        return inf
+    name = "original_max_position_embeddings"
+    told = [kind.get(name) for kind in _ropes(language)] + [getattr(config, name, None)]
+    known = [n for n in told if n] or [getattr(config, "max_position_embeddings", 0)]
+    return float(min(known))
 
 
 WINDOWS = (

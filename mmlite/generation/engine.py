@@ -12,7 +12,7 @@ from torch import nn
 
 from mmlite.batch import Batch
 from mmlite.generation.batch_decoder import BatchDecoder, LogitsProcessor
-from mmlite.generation.cache import needs_equal_lengths
+from mmlite.generation.cache import lengths_alike_from
 from mmlite.generation.prefixes import (
     Beginnings,
     Prompts,
@@ -55,7 +55,7 @@ class Engine:
     begin with once where that saves a quarter or more (`mmlite.generation.prefixes`). What a
     request gets is what it would get alone, sampled or not (up to rounding, which depends on the
     shape of a batch); a model that reads a prompt otherwise beside longer ones (states of linear
-    attention, positions that depend on the length) gets batches of prompts of one length.
+    attention, positions that depend on a great length) gets batches of prompts of one length.
 
     Why not `generate` of transformers: it keeps finished rows in the batch, and draws the random
     numbers of all rows from one generator, so that a sample depends on its neighbours.
@@ -157,9 +157,13 @@ class Engine:
 
     def _batches(self, jobs: Sequence[_Job], decoding: Decoding) -> Iterator[list[_Job]]:
         """Cut jobs, the longest first, into batches; those about the same images stay together."""
-        alike = needs_equal_lengths(self.model.language)
-        groups: list[Hashable] = [images_of(job.encoded) or n for n, job in enumerate(jobs)]
-        groups = [job.length for job in jobs] if alike else groups
+        room = decoding.max_new_tokens
+        limit = lengths_alike_from(self.model.language)
+        alike = [job.length + room > limit for job in jobs]
+        groups: list[Hashable] = [
+            job.length if is_alike else images_of(job.encoded) or f"job {number}"
+            for number, (job, is_alike) in enumerate(zip(jobs, alike, strict=True))
+        ]
         longest: dict[Hashable, int] = {}
         for group, job in zip(groups, jobs, strict=True):
             longest[group] = max(longest.get(group, 0), job.length)
@@ -174,7 +178,9 @@ class Engine:
         for _, job in ordered:
             wider = max(widest, job.length + decoding.max_new_tokens)
             is_full = wider * (len(batch) + 1) > self.max_batch_tokens
-            if batch and (is_full or (alike and job.length != batch[0].length)):
+            # Beside one from where on lengths must be alike there is no other length.
+            is_other = bool(batch) and job.length != batch[0].length
+            if batch and (is_full or (is_other and batch[0].length + room > limit)):
                 yield batch
                 batch, wider = [], job.length + decoding.max_new_tokens
             batch.append(job)

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +14,7 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList,
 
 from mmlite.generation import Decoding, Generation, Request
 from mmlite.generation.sampling import choose_tokens, draw_uniform
+from mmlite.generation.thinking import THOUGHT
 from mmlite.images import open_image
 from mmlite.records import IMAGE_PLACEHOLDER, content_key
 
@@ -151,7 +153,9 @@ class ImageTextEngine:
                 generation_config=self._settings(decoding),
                 logits_processor=sampler,
             )
-        return [self._read(row) for row in output[:, prompt:].tolist()]
+        begun = [f"{THOUGHT}\n" if text.rstrip().endswith(THOUGHT) else "" for text in texts]
+        written = [self._read(row) for row in output[:, prompt:].tolist()]
+        return [replace(w, text=b + w.text) for b, w in zip(begun, written, strict=True)]
 
     def _conversation(self, request: Request) -> list[dict[str, Any]]:
         turns = [(turn.role, turn.text) for turn in request.turns]

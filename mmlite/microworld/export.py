@@ -109,7 +109,8 @@ def export_world(
         counts = _write(unfinished, plan, prompts, questions or Questions(), progress)
         unfinished.replace(folder)
     except OSError as error:  # named by what was asked for; a full disk names nothing
-        if error.filename is None or str(error.filename).startswith(str(unfinished)):
+        is_ours = error.filename is None or str(error.filename).startswith(str(unfinished))
+        if error.errno is not None and is_ours:
             error.filename = str(folder)
         raise
     finally:

@@ -1,4 +1,7 @@
-"""Fingerprint of a model: equal ones have equal fingerprints, on every machine."""
+"""Fingerprint of a model: equal ones have equal fingerprints, on every machine.
+
+Another version of transformers may say more of a configuration, and so give another one.
+"""
 
 import hashlib
 import json
@@ -11,7 +14,7 @@ UNHASHED = ("training", "is_published")
 """Of a module's numbers, those that say how it is used or where its weights are from."""
 
 
-_UNTOLD = ("_name_or_path", "dtype", "torch_dtype", "transformers_version")
+_UNTOLD = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")
 """Of a configuration, what says where a model is from and how its weights are kept."""
 
 

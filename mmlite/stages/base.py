@@ -113,9 +113,11 @@ class Stage(MeasuringModule, ABC):
         self.model: nn.Module | None = None
         self.part_rows: list[PartRow] = []
         self._supervised_tokens = torch.zeros((), dtype=torch.float64)
-        self._seed = 0
+        self._seed: int | None = None
         self._has_left_weights = False
         self._last_loss = torch.zeros(())
+        self._looked_at = 0
+        """Step after which the loss was last looked at."""
         self.num_terms = 0
         """Terms in the sum that the last training step returned."""
 
@@ -175,7 +177,9 @@ class Stage(MeasuringModule, ABC):
     @final
     def setup(self, stage: str) -> None:
         prepare(self.trainer.precision_plugin, is_trained=stage == "fit")
-        self._seed = torch.initial_seed()  # what `seed_everything` set; each step sets its own
+        if self._seed is None:  # what `seed_everything` set; each step sets its own
+            self._seed = torch.initial_seed()
+        self._has_left_weights = False
 
     @final
     def configure_model(self) -> None:
@@ -234,7 +238,7 @@ class Stage(MeasuringModule, ABC):
 
     @final
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        seed_step(self._seed, self.trainer.fit_loop.total_batch_idx, self.device)
+        seed_step(self._seed or 0, self.trainer.fit_loop.total_batch_idx, self.device)
         batch = self.with_features(batch)
         total, count = self.loss(batch)
         self._supervised_tokens += count
@@ -265,8 +269,10 @@ class Stage(MeasuringModule, ABC):
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         step = self.trainer.global_step
         every: int = self.trainer.log_every_n_steps  # pyright: ignore[reportAttributeAccessIssue]
-        if step % max(every, 1) == 0:  # Lightning asks the device then, too
-            check_loss(self._last_loss, step)
+        if step == self._looked_at or step % max(every, 1):
+            return  # Lightning asks the device at these steps, too
+        self._looked_at = step
+        check_loss(self._last_loss, step)
 
     def validation_step(self, batch: Batch, batch_index: int) -> dict[str, Any] | None:
         return self.measure(batch, "val")
@@ -278,7 +284,7 @@ class Stage(MeasuringModule, ABC):
         if (why := self._why_no_answers()) is not None:
             raise ValueError(why)
         check_tasks(batch.examples)
-        return [prediction(answered, self._seed) for answered in self._answer(batch)]
+        return [prediction(answered, self._seed or 0) for answered in self._answer(batch)]
 
     def measure(self, batch: Batch, prefix: str) -> dict[str, Any] | None:
         """Measure loss and score of a batch; the outputs are for callbacks to look at."""

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mmlite.models.quantization import packed_layers
+from mmlite.parallel import gathered, sum_over_processes, world_size
 from mmlite.stages.adapters import PartAdapters
 from mmlite.stages.checkpoints import is_checkpoint
 from mmlite.stages.weights import full_state, load_part, save_weights
@@ -35,12 +36,13 @@ def leave(
         if part not in adapters.forms
         for name, tensor in full_state(module).items()
     }
-    if not is_writer:
-        return
     learnt = {f"{part}.{n}" for part, m in parts.items() for n, p in m.named_parameters()}
     trained = {name: tensor for name, tensor in weights.items() if name in learnt}
     trained |= {f"{part}.{n}": t for part, found in updates.items() for n, t in found.items()}
-    check_finite(trained)
+    lost = lost_weights(trained) if is_writer else []
+    check_finite(next(iter(gathered(lost))), len(trained))  # on all processes, or on none
+    if not is_writer:
+        return
     adapters.save(parts, path.parent, updates)
     save_weights(weights, path)
 
@@ -48,13 +50,17 @@ def leave(
 def check_loss(loss: Tensor, step: int) -> None:
     """Stop a run whose loss is no number any more: nothing that it does now is of any use.
 
+    Every process must call it: one that stops alone would keep the others waiting.
+
     Args:
-        loss: Of the last batch.
+        loss: Of this process's last batch.
         step: Optimizer steps so far.
 
     Raises:
-        ValueError: If it is an infinity, or no number.
+        ValueError: If that of any process is an infinity, or no number.
     """
+    if world_size() > 1:
+        loss = sum_over_processes(loss)
     if not bool(torch.isfinite(loss)):
         raise ValueError(
             f"train/loss: got {float(loss)} at step {step}, allowed: a number; lower the learning "
@@ -62,16 +68,24 @@ def check_loss(loss: Tensor, step: int) -> None:
         )
 
 
-def check_finite(weights: Mapping[str, Tensor]) -> None:
+def lost_weights(weights: Mapping[str, Tensor]) -> list[str]:
+    """Return the names of weights that hold an infinity or no number."""
+    return [name for name, tensor in weights.items() if not bool(torch.isfinite(tensor).all())]
+
+
+def check_finite(lost: Sequence[str], number: int) -> None:
     """Stop at weights that hold an infinity or no number: whoever takes them would, too.
+
+    Args:
+        lost: Their names, from `lost_weights`.
+        number: How many weights there are.
 
     Raises:
         ValueError: If there are any.
     """
-    lost = [name for name, tensor in weights.items() if not bool(torch.isfinite(tensor).all())]
     if lost:
         raise ValueError(
-            f"the run ends with infinities, or no numbers, in {len(lost)} of {len(weights)} "
+            f"the run ends with infinities, or no numbers, in {len(lost)} of {number} "
             f"weights, such as {', '.join(lost[:3])}, and leaves none; lower the learning rate, "
             "clip gradients (trainer.gradient_clip_val), or compute in bf16-mixed or 32-true"
         )

@@ -110,14 +110,17 @@ def mark_done(job: Job, out: Path, seconds: float) -> None:
 
 
 def _bytes_made(job: Job, out: Path) -> int | None:
-    """Return the size of the file that a job makes, by which one that was cut is told.
+    """Return the size of what a job makes, by which a file that was cut is told.
 
     It is 0 for a job that makes no file of its own, and None where the file is not there.
     """
     made = {"train": out / job.name / WEIGHTS, "answer": predictions_file(job, out)}
     if job.action not in made:
         return 0
-    return made[job.action].stat().st_size if made[job.action].is_file() else None
+    if not made[job.action].is_file():
+        return None
+    adapters = sorted((out / job.name).glob("adapters/*/*")) if job.action == "train" else []
+    return sum(file.stat().st_size for file in (made[job.action], *adapters))
 
 
 def is_reported(study: StudySpec, jobs: Sequence[Job], out: Path) -> bool:

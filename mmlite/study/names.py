@@ -17,6 +17,11 @@ def is_plain(name: str) -> bool:
     return re.fullmatch(r"[\w.+-]+", name) is not None and name not in (".", "..")
 
 
+def run_of(job: str, size: str) -> str:
+    """Return the run that a job of this name trains; the inverse of `run_job`."""
+    return job.removesuffix(f"-{size}") if size else job
+
+
 def run_job(run: str, size: str) -> str:
     """Return the name of the job that trains a run; an empty size is that which all share."""
     return f"{run}-{size}" if size else run

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mmlite.config.problem import ArgumentProblem
 from mmlite.study import workers
 from mmlite.study.jobs import Job
+from mmlite.study.names import run_of
 from mmlite.study.pool import Pool
 from mmlite.study.spec import StudySpec
 
@@ -71,7 +72,7 @@ def jobs_to_read(jobs: Sequence[Job]) -> list[Job]:
 
 
 def _run_of(job: Job) -> str:
-    return job.name.rpartition("/")[2].removesuffix(f"-{job.size}")
+    return run_of(job.name.rpartition("/")[2], job.size)
 
 
 def check_evaluation(study: StudySpec) -> None:
@@ -94,18 +95,18 @@ def check_evaluation(study: StudySpec) -> None:
 
 
 def _check_info(study: StudySpec, prompts: "PromptSet") -> None:
-    """Refuse prompts that ask for an info which nobody writes and the first question lacks."""
-    from mmlite.study.sources import build_source
+    """Refuse prompts that ask for an info which nobody writes and a question lacks."""
+    from mmlite.study.work import asked
 
     evaluation = study.evaluation
     is_asked = "info" in prompts.fields("extraction") and evaluation.info is None
     if not is_asked or not any(system.perceiver == "extract" for system in evaluation.systems):
         return
-    rows = build_source(evaluation.source, study.seeds[0]).rows(evaluation.split)
-    if len(rows) and not rows[0][0].info:
+    lacking = next((e for e in asked(study, study.seeds[0]) if not e.info), None)
+    if lacking is not None:
         raise ValueError(
             f"evaluation.prompts: got {evaluation.prompts}, whose extraction asks for an info that "
-            f"{rows[0][0].row_name} does not have, allowed: rows that have one; or name one of "
+            f"{lacking.row_name} does not have, allowed: rows that have one; or name one of "
             "evaluation.models that writes it as evaluation.info; or prompts that ask by the "
             "question"
         )

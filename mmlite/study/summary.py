@@ -15,6 +15,7 @@ from mmlite.runs import load_run
 from mmlite.study.gallery import gallery
 from mmlite.study.jobs import Job, seconds_of
 from mmlite.study.marks import read_json, write_json
+from mmlite.study.names import run_of
 from mmlite.study.official import write_official_files
 from mmlite.study.spec import StudySpec
 from mmlite.study.work import asked
@@ -104,7 +105,7 @@ def _run(job: Job, out: Path, study: StudySpec) -> dict[str, Any]:
     throughput = read_json(folder / "throughput.json")
     curve = read_json(folder / "curve.json")
     points = curve.get("points", [])
-    stage = job.name.rpartition("/")[2].removesuffix(f"-{job.size}")
+    stage = run_of(job.name.rpartition("/")[2], job.size)
     return {
         "name": job.name,
         "stage": stage,

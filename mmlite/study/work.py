@@ -124,14 +124,17 @@ def _flag(value: Any) -> str:
 
 def _perceive(job: Job, study: StudySpec, out: Path, report: Report) -> None:
     run = job.arguments["run"]
+    is_extract = job.arguments["perceiver"] == "extract"
+    examples = _asked_with_info(study, job.seed, out) if is_extract else asked(study, job.seed)
     perceiver = _perceiver(job.arguments["perceiver"], job.size, run, study, out, job.seed)
-    examples = _asked_with_info(study, job.seed, out)
     _watch(perceiver, partial(report, job.name))
     perceiver.perceive(examples)
 
 
 def _answer(job: Job, study: StudySpec, out: Path, report: Report) -> None:
-    examples = _asked_with_info(study, job.seed, out)
+    perceivers = {pair[0] for pair in job.arguments.get("pairs", ())}
+    is_extract = "extract" in perceivers
+    examples = _asked_with_info(study, job.seed, out) if is_extract else asked(study, job.seed)
     build = _end_to_end if "end_to_end" in job.arguments else _two_stage
     systems = build(job, study, out)
     predictions: list[Prediction] = []

@@ -23,15 +23,6 @@ NO_LEAK = frozenset({"yes", "no"})
 """Answers that are no leak wherever they stand."""
 
 
-def without_thought(text: str) -> str:
-    """Return what stands behind a model's thought, if it wrote one.
-
-    >>> without_thought("<think>Hm.</think> A cat sits. ")
-    'A cat sits.'
-    """
-    return text.rpartition("</think>")[2].strip()
-
-
 def wrong_with(written: Written, text: str) -> str | None:
     """Return what is wrong with a text whatever it says, or None.
 

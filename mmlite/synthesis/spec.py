@@ -1,6 +1,7 @@
 """The synthesis file: which rows, which teachers, which checks."""
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any, Self
 
 import yaml
 
+from mmlite.config.files import check_keys
 from mmlite.config.near import did_you_mean, first_broken_yaml, near_file
 from mmlite.prompts import PromptSet, load_prompts
 
@@ -101,6 +103,7 @@ class SynthesisSpec:
             raise ValueError(f"synthesize: got {near_file(str(path))}")
         if broken := first_broken_yaml([path]):
             raise ValueError(f"synthesize: {broken}")
+        check_keys([path])
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
         for key, given in (changes or {}).items():
             value = _changed(value, key.split("."), given)
@@ -123,8 +126,8 @@ class SynthesisSpec:
             ValueError: All of them in one message.
         """
         problems = [f"checks.{problem}" for problem in self.checks.problems()]
-        if not self.name or "/" in self.name:
-            problems.append(f"name: got {self.name!r}, allowed: the name of a folder")
+        if re.fullmatch(r"[\w.+-]+", self.name) is None or not self.name.strip("."):
+            problems.append(f"name: got {self.name!r}, allowed: letters, digits and . _ + -")
         if self.split not in SPLITS:
             problems.append(f"split: got {self.split!r}, allowed: {', '.join(SPLITS)}")
         for key in ("limit", "image_px"):

@@ -11,11 +11,12 @@ from typing import ClassVar
 from mmlite.generation import Request
 from mmlite.prompts import PromptSet
 from mmlite.records import IMAGE_PLACEHOLDER, Turn
-from mmlite.synthesis.checks import joined_info, leak_of, without_thought, wrong_with
+from mmlite.synthesis.checks import joined_info, leak_of, wrong_with
 from mmlite.synthesis.images import shown
 from mmlite.synthesis.rows import Rejected, SourceRow
 from mmlite.synthesis.spec import Checks
 from mmlite.systems import Written, read_info
+from mmlite.tasks import without_thought
 
 MAX_TOLD = 300
 """Most characters of a bad text in the list of what was left out."""
@@ -56,7 +57,7 @@ class Step(ABC):
             Why the row is left out, or None.
         """
         (found,) = written
-        text = without_thought(found.text)
+        text = without_thought(found.text).strip()
         if (wrong := wrong_with(found, text)) is not None:
             return self._rejected(row, wrong, found.text)
         self.texts[row.number] = text

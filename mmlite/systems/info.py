@@ -12,6 +12,7 @@ from mmlite.generation import Decoding, Request
 from mmlite.prompts import PromptSet
 from mmlite.records import Example, Turn
 from mmlite.systems.store import StoredEngine
+from mmlite.tasks import without_thought
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +43,8 @@ class QuestionInfo:
             Request((Turn("user", self.prompts.render("question_info", question=e.question)),))
             for e in lacking
         ]
-        written = [read_info(text) for text in self.engine.write(requests, self.decoding)]
+        asked = self.engine.ask(requests, self.decoding)
+        written = [read_info(one.text) if one.finished else "" for one in asked]
         if empty := sum(not info for info in written):
             _log.warning("No info was written for %d of %d questions", empty, len(written))
         infos = iter(written)
@@ -55,5 +57,4 @@ def read_info(text: str) -> str:
     >>> read_info("<think>A bar.</think>Contents to observe: the heights of all bars. ")
     'the heights of all bars.'
     """
-    answer = text.rpartition("</think>")[2]
-    return " ".join(answer.rpartition(_MARK)[2].split())
+    return " ".join(without_thought(text).rpartition(_MARK)[2].split())

@@ -8,7 +8,6 @@ from mmlite.generation import Decoding, Request
 from mmlite.prompts import PromptSet, extraction_prompt
 from mmlite.records import IMAGE_PLACEHOLDER, Example, Turn
 from mmlite.scenes import kind_of
-from mmlite.systems.info import QuestionInfo
 from mmlite.systems.store import StoredEngine
 
 
@@ -37,7 +36,6 @@ class ModelPerceiver(Perceiver):
         name: `extract` asks for the details a question needs; `caption` describes the image.
         size: Name of the model's size.
         decoding: How it writes.
-        info: Writes the `info` that a prompt asks for, of Examples that have none.
     """
 
     def __init__(
@@ -48,7 +46,6 @@ class ModelPerceiver(Perceiver):
         name: Literal["extract", "caption"],
         size: str,
         decoding: Decoding,
-        info: QuestionInfo | None = None,
     ) -> None:
         if name not in ("extract", "caption"):
             raise ValueError(f"perceiver: got {name!r}, allowed: extract, caption")
@@ -57,12 +54,9 @@ class ModelPerceiver(Perceiver):
         self.name = name
         self.size = size
         self.decoding = decoding
-        self.info = info
 
     def perceive(self, examples: Sequence[Example]) -> list[str]:
         """Let the model write."""
-        if self.info is not None and self.name == "extract":
-            examples = self.info.complete(examples)
         requests = [
             Request((Turn("user", self._text(example)),), example.images) for example in examples
         ]

@@ -13,6 +13,7 @@ from mmlite.tasks.extraction import Extraction as Extraction
 from mmlite.tasks.extraction import clause_f1 as clause_f1
 from mmlite.tasks.multiple_choice import MultipleChoice as MultipleChoice
 from mmlite.tasks.number import Number as Number
+from mmlite.tasks.reading import without_thought as without_thought
 from mmlite.tasks.short_answer import ShortAnswer as ShortAnswer
 from mmlite.tasks.short_answer import normalize_answer as normalize_answer
 from mmlite.tasks.yes_no import YesNo as YesNo

@@ -126,10 +126,18 @@ def read_answer(
     return stated if seen <= {stated, None} else None
 
 
-def _plain_lines(text: str) -> list[str]:
+def without_thought(text: str) -> str:
+    """Return what a model said behind its thought; nothing if the thought never ended.
+
+    >>> without_thought("<think>Hm.</think> A cat sits."), without_thought("<think>A cat, or")
+    (' A cat sits.', '')
+    """
     text = text.rpartition("</think>")[2]
-    if "<think>" in text:
-        return []
+    return "" if "<think>" in text else text
+
+
+def _plain_lines(text: str) -> list[str]:
+    text = without_thought(text)
     text = _TAGGED.sub(lambda tagged: f"\nAnswer: {' '.join(tagged[1].split())}\n", text)
     text = _TEXT_COMMAND.sub(r"\1", text).replace("**", "").replace("__", "")
     return [line.strip() for line in text.splitlines()]

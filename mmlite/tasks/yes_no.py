@@ -12,7 +12,7 @@ _WORD = "yes|no|true|false"
 _FIRST = re.compile(rf"({_WORD})(?=\s*(?:$|[.,;:!]))")
 _FIRST_OF_MARKED = re.compile(
     r"(yes|true|false)\b"
-    r"|(no)(?=\s*(?:$|[^\w\s-])|\s+(?:-|(?:it|there|this|that|they|the|i|we|because|since|as)\b))"
+    r"|(no)\b(?!-|\s+(?:one|body|idea|answer|clue|way|doubt|evidence|information|matter|longer)\b)"
 )
 _LAST = re.compile(rf"\b({_WORD})$")
 _BOTH = (

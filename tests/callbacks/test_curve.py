@@ -60,6 +60,7 @@ def test_a_resumed_run_goes_on_with_its_curve(tmp_path):
     assert len(curve(tmp_path / "whole")["points"]) == 4
 
 
+@pytest.mark.filterwarnings("ignore:The number of training batches")
 def test_a_loss_that_is_no_number_is_written_as_null(tmp_path):
     class Spoil(Callback):
         def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
@@ -67,7 +68,9 @@ def test_a_loss_that_is_no_number_is_written_as_null(tmp_path):
                 with torch.no_grad():
                     next(pl_module.parameters()).fill_(math.nan)
 
-    fit([LossCurve(), Spoil()], tmp_path, max_steps=3, val_check_interval=None)
+    unseen = {"val_check_interval": None, "log_every_n_steps": 100}
+    with pytest.raises(ValueError, match="the run ends with infinities, or no numbers"):
+        fit([LossCurve(), Spoil()], tmp_path, max_steps=3, **unseen)
     assert [loss is None for _, loss in curve(tmp_path)["points"]] == [False, False, True]
 
 

@@ -1,5 +1,6 @@
 """The engine writes what each request alone would get, as transformers would."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import pytest
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from mmlite.chat import ChatTemplate
 from mmlite.generation import Decoding, Engine, Generation, Request
+from mmlite.generation.cache import lengths_alike_from
 from mmlite.models import NewLanguageModel, VisionLanguageModel
 from mmlite.processor import Processor
 from mmlite.records import ImageRef, Turn
@@ -74,6 +76,18 @@ def test_what_is_kept_besides_keys_is_of_each_request_alone(kind: str, decoding:
     alone = [engine.generate([request], decoding)[0] for request in requests()]
     assert [one.token_ids for one in batched] == [one.token_ids for one in alone]
     assert len({one.text for one in alone}) > 3
+
+
+def test_positions_of_short_prompts_need_no_batch_of_one_length():
+    long = {**KEPT["llama"], "max_position_embeddings": 4096}
+    for config, expected in ((long, 4096), (KEPT["llama"], 16), ({**SMALL, **HEADS}, math.inf)):
+        assert lengths_alike_from(NewLanguageModel(18, "llama", config)) == expected
+    engine = wide_engine(lambda size: NewLanguageModel(size, "llama", long), tiny_processor())
+    batches: list[int] = []
+    batched = engine.generate(requests(), GREEDY, progress=batches.append)
+    assert batches == [len({engine.request_key(request) for request in requests()})]
+    alone = [engine.generate([request], GREEDY)[0] for request in requests()]
+    assert [one.token_ids for one in batched] == [one.token_ids for one in alone]
 
 
 def test_greedy_equals_transformers(engine: Engine):

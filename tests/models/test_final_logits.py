@@ -53,6 +53,20 @@ def test_a_model_that_calls_a_part_of_its_body_is_measured_whole():
     assert language.model.training
 
 
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        ("bert", {}),  # layers between body and head
+        ("electra", {"embedding_size": 8}),  # a head that is narrower than the body
+    ],
+)
+def test_a_head_behind_other_layers_is_refused_by_name(kind, more):
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = {**sizes, "intermediate_size": 32, "is_decoder": True, **more}
+    with pytest.raises(ValueError, match=f"architecture {kind}, whose logits are not those of its"):
+        NewLanguageModel(VOCABULARY, kind, config, "eager")
+
+
 def test_an_architecture_that_does_something_else_is_refused():
     model = NewLanguageModel(VOCABULARY, "qwen3", SIZES).model
 

@@ -70,26 +70,11 @@ def test_attention_is_given_no_mask_where_padding_stands_behind(monkeypatch):
     assert all(mask is not None for mask in masks[2:])
 
 
-@pytest.mark.parametrize(
-    ("kind", "fields"), [("gemma3_text", {"use_bidirectional_attention": True}), ("bert", {})]
-)
-def test_a_model_that_looks_ahead_is_told_of_padding(kind, fields):
+def test_a_model_that_looks_ahead_is_told_of_padding():
     torch.manual_seed(0)
     processor = tiny_processor()
-    sizes = (
-        {**SIZES, **fields}
-        if kind != "bert"
-        else {
-            name: SIZES[name]
-            for name in (
-                "hidden_size",
-                "num_hidden_layers",
-                "num_attention_heads",
-                "intermediate_size",
-            )
-        }
-    )
-    language = NewLanguageModel(processor.vocabulary_size, kind, sizes).eval()
+    fields = {**SIZES, "use_bidirectional_attention": True}
+    language = NewLanguageModel(processor.vocabulary_size, "gemma3_text", fields).eval()
     assert not language.is_causal
     model = VisionLanguageModel(language, image_token_id=processor.image_token_id)
     rows = ragged(processor)

@@ -5,7 +5,7 @@ import torch
 from tiny import TinyData, tiny_stage, tiny_trainer
 from torch.optim import SGD
 
-from mmlite.stages.leaving import check_finite
+from mmlite.stages.leaving import check_finite, lost_weights
 
 
 @pytest.mark.parametrize(
@@ -30,5 +30,7 @@ def test_weights_that_are_no_numbers_are_named():
         "b": torch.tensor([1.0, float("nan")]),
         "c": torch.ones(1).byte(),
     }
+    assert lost_weights(weights) == ["b"]
     with pytest.raises(ValueError, match="in 1 of 3 weights, such as b, and leaves none"):
-        check_finite(weights)
+        check_finite(["b"], 3)
+    check_finite([], 3)

@@ -25,7 +25,8 @@ def spec(tmp_path):
         (["--split", "trains"], "split: got 'trains', allowed: train, validation, test"),
         (["--split", "test"], "qa: got split 'test', allowed: train"),
         (["--seed", "-1", "--image_px", "0"], "image_px: got 0, .*; seed: got -1, allowed"),
-        (["--name", "a/b"], "name: got 'a/b', allowed: the name of a folder"),
+        (["--name", "a/b"], "name: got 'a/b', allowed: letters, digits and"),
+        (["--name", ".."], r"name: got '\.\.', allowed: letters, digits and"),
         (["--prompts", "micro"], "prompts: got 'micro', which has no question_info, pair"),
         (["--prompts", "papr"], "prompts: got 'papr', allowed: micro, paper or the path"),
         (["--checks", "3"], "checks: got 3, allowed: a mapping"),
@@ -80,7 +81,11 @@ def test_a_missing_key_is_named(key, spec, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("text", "told"),
-    [("a: [", "line 1: is no YAML"), ("- a", "got a list, allowed: a mapping of keys")],
+    [
+        ("a: [", "line 1: is no YAML"),
+        ("- a", "got a list, allowed: a mapping of keys"),
+        ("limit: 3\nlimit: 4", "lines 1 and 2: got key 'limit' twice, allowed: each key once"),
+    ],
 )
 def test_a_file_that_is_no_mapping_is_refused(text, told, tmp_path, capsys):
     (tmp_path / "bad.yaml").write_text(text)

@@ -68,10 +68,8 @@ def test_a_model_writes_the_info_that_is_not_known(caplog):
 def test_a_perceiver_is_asked_for_the_info_and_not_by_the_question():
     info = QuestionInfo(stored(Scripted({"question 1 ?": "the bars"})), PAPER, DECODING)
     engine = Scripted({})
-    extract = ModelPerceiver(
-        stored(engine), PAPER, name="extract", size="x", decoding=DECODING, info=info
-    )
-    assert extract.perceive([asked_about(1)]) == ["seen"]
+    extract = ModelPerceiver(stored(engine), PAPER, name="extract", size="x", decoding=DECODING)
+    assert extract.perceive(info.complete([asked_about(1)])) == ["seen"]
     (text,) = engine.asked
     assert text.endswith("Especially, pay attention to the bars.")
     assert "question" not in text
@@ -92,7 +90,13 @@ def test_who_has_no_info_where_it_is_asked_for_is_named():
 
 
 @pytest.mark.parametrize(
-    ("text", "info"), [("the sky", "the sky"), ("", ""), ("Contents to observe:\nA, B", "A, B")]
+    ("text", "info"),
+    [
+        ("the sky", "the sky"),
+        ("", ""),
+        ("Contents to observe:\nA, B", "A, B"),
+        ("<think>Hm, Contents to observe: A", ""),
+    ],
 )
 def test_reading_an_info(text, info):
     assert read_info(text) == info
