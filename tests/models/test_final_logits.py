@@ -44,6 +44,14 @@ def test_losses_and_samples_are_of_the_models_own_logits(kind):
     torch.testing.assert_close(total / count, told.loss)
 
 
+@pytest.mark.parametrize("rubbish", [float("nan"), float("inf"), 3e38])
+def test_weights_that_are_not_loaded_yet_are_not_held_against_a_model(rubbish):
+    model = NewLanguageModel(VOCABULARY, "qwen3", SIZES).model
+    with torch.no_grad():
+        dict(model.named_parameters())["lm_head.weight"][3] = rubbish
+    check_final_logits(model)
+
+
 def test_a_model_that_calls_a_part_of_its_body_is_measured_whole():
     sizes = {"hidden_size": 16, "word_embed_proj_dim": 16, "ffn_dim": 32, "num_attention_heads": 2}
     language = NewLanguageModel(VOCABULARY, "opt", {**sizes, "num_hidden_layers": 1})
