@@ -1,9 +1,10 @@
 """Small JSON files that say what is done, written whole or not at all."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
+
+from mmlite.files import write_whole
 
 
 def write_json(path: Path, value: Any, *, indent: int | None = None) -> None:
@@ -14,11 +15,8 @@ def write_json(path: Path, value: Any, *, indent: int | None = None) -> None:
         value: What it holds; JSON-serialisable.
         indent: Spaces for each level; null writes one line.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
     text = json.dumps(value, indent=indent, ensure_ascii=False) + "\n"
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    write_whole(path, text.encode())
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from mmlite.errors import writing
+from mmlite.files import write_whole
 from mmlite.images import image_bytes, open_image
 from mmlite.records import ImageRef
 
@@ -80,7 +80,6 @@ class ImagePlaces:
         digest = hashlib.blake2b(content, digest_size=12).hexdigest()
         path = self.out / FOLDER / f"{digest}.{_kind(content)}"
         if not path.is_file():
-            path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, content)
         return path.relative_to(self.out).as_posix()
 
@@ -91,17 +90,6 @@ class ImagePlaces:
         if not path.is_relative_to(self.source_root):
             return None
         return path.relative_to(self.source_root).as_posix()
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with writing(path):
-            part.write_bytes(content)
-            os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _drawn(ref: ImageRef) -> bytes:

@@ -29,11 +29,12 @@ from typing import IO, Any
 
 from mmlite import __version__
 from mmlite.errors import writing
+from mmlite.files import write_whole
 from mmlite.prompts import PromptSet, extraction_prompt
 from mmlite.records import IMAGE_PLACEHOLDER
 from mmlite.synthesis.card import data_card
 from mmlite.synthesis.checks import holds_an_answer, num_statements
-from mmlite.synthesis.images import ImagePlaces, write_whole
+from mmlite.synthesis.images import ImagePlaces
 from mmlite.synthesis.rows import Rejected, SourceRow
 from mmlite.synthesis.spec import SynthesisSpec
 from mmlite.synthesis.teachers import Teachers

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mmlite.analysis.charts.model import Charts, Curve, HeatMap, LinePanel, Scatter
 from mmlite.analysis.charts.svg import color as color_number
 from mmlite.analysis.charts.svg import draw_scatter, sideways
-from mmlite.analysis.files import write_bytes
+from mmlite.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,7 +88,7 @@ def write_plots(charts: Charts, folder: Path) -> list[Path]:
                 continue
             content = io.BytesIO()
             draw().savefig(content, format="png", metadata={"Software": None})
-            write_bytes(path, content.getvalue())
+            write_whole(path, content.getvalue())
             written.append(path)
     return written
 
