@@ -1,7 +1,8 @@
 """Losses: pure functions from tensors to a sum and a count."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import cache
+from typing import Any, no_type_check
 
 import torch
 from jaxtyping import Float, Int
@@ -14,7 +15,10 @@ LARGE_LOGITS = 2**22
 
 
 def token_loss(
-    logits: Float[Tensor, "token vocabulary"], targets: Int[Tensor, " token"]
+    logits: Float[Tensor, "token vocabulary"],
+    targets: Int[Tensor, " token"],
+    *,
+    is_compiled: bool = False,
 ) -> tuple[Float[Tensor, ""], int]:
     """Return the summed cross entropy in nats, and the number of tokens.
 
@@ -25,11 +29,14 @@ def token_loss(
         logits: Of any floating type; the loss is computed in float32. The gradient of
             `LARGE_LOGITS` numbers or more is made in place: one backward pass a loss.
         targets: One token per row of logits, never `IGNORE_INDEX`.
+        is_compiled: Whether the loss and gradient of `LARGE_LOGITS` numbers or more are compiled
+            (`torch.compile`): they are read twice, where plain operations go through them a dozen
+            times, and no float32 tensor of their size is made.
     """
     if logits.numel() < LARGE_LOGITS:
         total = F.cross_entropy(logits.float(), targets, reduction="sum")
     else:
-        total = _LargeLoss.apply(logits, targets)
+        total = _LargeLoss.apply(logits, targets, is_compiled)
     assert isinstance(total, Tensor), "a loss is one tensor"
     return total, targets.numel()
 
@@ -42,22 +49,44 @@ class _LargeLoss(Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
+    def forward(ctx: Any, logits: Tensor, targets: Tensor, is_compiled: bool) -> Tensor:
+        is_learning = ctx.needs_input_grad[0]
+        if is_compiled and is_learning:
+            total, gradient = _compiled()(logits.detach(), targets)
+            ctx.kept, ctx.dtype = (gradient, None), logits.dtype
+            return total
         places, highest = targets.unsqueeze(-1), logits.amax(-1, keepdim=True)
         shifted = logits.to(torch.float32, copy=True).sub_(highest)
         wanted = shifted.gather(-1, places)
         probabilities = shifted.exp_()
         sums = probabilities.sum(-1, keepdim=True)
-        if ctx.needs_input_grad[0]:
+        if is_learning:
             ctx.kept, ctx.dtype = (probabilities.div_(sums), places), logits.dtype
         return (sums.log() - wanted).sum()
 
     @staticmethod
-    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         (scale,) = outputs
         (gradient, places), ctx.kept = _once(ctx.kept), None
-        gradient.scatter_(-1, places, gradient.gather(-1, places) - 1)
-        return gradient.mul_(scale).to(ctx.dtype), None
+        if places is not None:
+            gradient.scatter_(-1, places, gradient.gather(-1, places) - 1)
+        return gradient.mul_(scale).to(ctx.dtype), None, None
+
+
+@no_type_check  # the suite would check it at run time, which cannot be compiled
+def _loss_and_gradient(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the summed cross entropy, and its gradient in the logits' type."""
+    places, exact = targets.unsqueeze(-1), logits.float()
+    sums = exact.logsumexp(-1, keepdim=True)
+    is_wanted = torch.arange(logits.shape[-1], device=logits.device) == places
+    gradient = (exact - sums).exp() - is_wanted.float()
+    return (sums - exact.gather(-1, places)).sum(), gradient.to(logits.dtype)
+
+
+@cache
+def _compiled() -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Return that, compiled: for the first number of tokens, and for any when another comes."""
+    return torch.compile(_loss_and_gradient)
 
 
 def chunked_token_loss(
@@ -67,6 +96,7 @@ def chunked_token_loss(
     head: Callable[[Tensor], Tensor],
     parameters: Sequence[Tensor],
     chunk_tokens: int,
+    is_compiled: bool = False,
 ) -> tuple[Float[Tensor, ""], int]:
     """Return what `token_loss` returns for the logits of hidden states, which never exist at once.
 
@@ -83,10 +113,11 @@ def chunked_token_loss(
         head: Turns states (token x text_dim) into logits (token x vocabulary).
         parameters: What the head computes with; those that learn get their gradients.
         chunk_tokens: Tokens in a chunk.
+        is_compiled: As `token_loss` has it.
     """
     is_learning = torch.is_grad_enabled()
     learnt = [parameter for parameter in parameters if parameter.requires_grad and is_learning]
-    total = _ChunkedLoss.apply(hidden, targets, head, chunk_tokens, *learnt)
+    total = _ChunkedLoss.apply(hidden, targets, head, chunk_tokens, is_compiled, *learnt)
     assert isinstance(total, Tensor), "a loss is one tensor"
     return total, targets.numel()
 
@@ -99,27 +130,33 @@ class _ChunkedLoss(Function):
         targets: Tensor,
         head: Callable[[Tensor], Tensor],
         chunk_tokens: int,
+        is_compiled: bool,
         *learnt: Tensor,
     ) -> Tensor:
         wanted = ctx.needs_input_grad
         total = hidden.new_zeros((), dtype=torch.float32)
         of_hidden = torch.empty_like(hidden) if wanted[0] else None
-        # Summed in float32, whatever the type of the parameters: chunks add up like rows of one.
-        sums = [torch.zeros_like(parameter, dtype=torch.float32) for parameter in learnt]
+        sums: list[Tensor] = []
         for start in range(0, len(hidden), chunk_tokens):
             span = slice(start, start + chunk_tokens)
             chunk = hidden[span].detach().requires_grad_(of_hidden is not None)
             asked = ([chunk] if of_hidden is not None else []) + list(learnt)
             with torch.set_grad_enabled(bool(asked)):
-                loss, _ = token_loss(head(chunk), targets[span])
+                loss, _ = token_loss(head(chunk), targets[span], is_compiled=is_compiled)
             total += loss.detach()
             if not asked:
                 continue
             gradients = list(torch.autograd.grad(loss, asked))
             if of_hidden is not None:
                 of_hidden[span] = gradients.pop(0)
+            if len(hidden) <= chunk_tokens:  # one chunk: there is nothing to add up
+                sums = _apart(gradients)
+                continue
+            # In float32, whatever the type of the parameters: chunks add up like rows of one.
+            sums = sums or [torch.zeros_like(each, dtype=torch.float32) for each in learnt]
             for summed, gradient in zip(sums, gradients, strict=True):
                 summed += gradient
+        sums = sums or [torch.zeros_like(parameter) for parameter in learnt]  # of no token
         ctx.gradients = (of_hidden, [s.to(p.dtype) for s, p in zip(sums, learnt, strict=True)])
         return total
 
@@ -129,7 +166,16 @@ class _ChunkedLoss(Function):
         of_hidden, of_learnt = _once(ctx.gradients)
         ctx.gradients = None  # they are as large as the head: not kept beside its own gradients
         scaled = None if of_hidden is None else of_hidden.mul_(scale)
-        return (scaled, None, None, None, *(gradient.mul_(scale) for gradient in of_learnt))
+        return (scaled, None, None, None, None, *(gradient.mul_(scale) for gradient in of_learnt))
+
+
+def _apart(gradients: Sequence[Tensor]) -> list[Tensor]:
+    """Return gradients that can be changed in place: none shares its memory with another."""
+    first = [gradient.data_ptr() for gradient in gradients]
+    return [
+        gradient.clone() if first.index(at) < number or not gradient.is_contiguous() else gradient
+        for number, (at, gradient) in enumerate(zip(first, gradients, strict=True))
+    ]
 
 
 def _once(kept: Any) -> Any:

@@ -4,8 +4,8 @@ Positions start at 0 with every example. Language models of transformers see fro
 start again, given without an attention mask, where one example ends and the next begins: with
 `sdpa` and `eager` attention they mask what lies in other examples, with `flex_attention` they skip
 such blocks, with `flash_attention_2` they call its variable-length kernel, if a batch is one
-row (language models refuse more). Padding at the end of a row is an example of its own that nobody
-learns from.
+row (language models refuse more). Padding at the end of a row makes short examples of its own that
+nobody learns from.
 """
 
 from collections.abc import Sequence
@@ -16,6 +16,9 @@ import torch
 from torch.nn import functional
 
 from mmlite.batch import IGNORE_INDEX, Batch
+
+FILLING_TOKENS = 128
+"""Of the examples that padding makes: the attention of one long one would cost like a long text."""
 
 
 def pack(batch: Batch, sizes: Sequence[int], *, pad_id: int) -> Batch:
@@ -49,7 +52,7 @@ def pack(batch: Batch, sizes: Sequence[int], *, pad_id: int) -> Batch:
             mask[number, span] = True
             positions[number, span] = torch.arange(lengths[example])
             start = span.stop
-        positions[number, start:] = torch.arange(longest - start)
+        positions[number, start:] = torch.arange(longest - start) % FILLING_TOKENS
     return replace(
         batch,
         input_ids=input_ids,
@@ -83,9 +86,10 @@ def pad_to(batch: Batch, multiple: int, *, pad_id: int) -> Batch:
         return batch
     assert not batch.pads_left, "batches that are learnt from are padded behind"
     positions = batch.position_ids
-    if positions is not None:  # what fills a row up is an example of its own
+    if positions is not None:  # what fills a row up makes examples of its own
         begins = torch.where(batch.attention_mask[:, -1:], 0, positions[:, -1:] + 1)
-        positions = torch.cat([positions, begins + torch.arange(more)], dim=1)
+        filling = (begins + torch.arange(more)) % FILLING_TOKENS
+        positions = torch.cat([positions, filling], dim=1)
     return replace(
         batch,
         input_ids=functional.pad(batch.input_ids, (0, more), value=pad_id),

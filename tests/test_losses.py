@@ -32,13 +32,15 @@ def head_of(kind: str) -> nn.Module:
     return nn.Linear(8, 50, bias=kind == "bias")
 
 
-def gradients(head: nn.Module, chunk_tokens: int | None, *, scale: float = 1.0):
+def gradients(
+    head: nn.Module, chunk_tokens: int | None, *, scale: float = 1.0, is_compiled: bool = False
+):
     generator = torch.Generator().manual_seed(1)
     hidden = torch.randn(23, 8, generator=generator).requires_grad_()
     targets = torch.randint(50, (23,), generator=generator)
     head.zero_grad()
     if chunk_tokens is None:
-        total, count = token_loss(head(hidden), targets)
+        total, count = token_loss(head(hidden), targets, is_compiled=is_compiled)
     else:
         total, count = chunked_token_loss(
             hidden,
@@ -46,6 +48,7 @@ def gradients(head: nn.Module, chunk_tokens: int | None, *, scale: float = 1.0):
             head=head,
             parameters=list(head.parameters()),
             chunk_tokens=chunk_tokens,
+            is_compiled=is_compiled,
         )
     (total * scale).backward()
     found = {name: p.grad for name, p in head.named_parameters() if p.grad is not None}
@@ -64,6 +67,42 @@ def test_chunks_add_up_to_the_whole(kind: str, chunk_tokens: int):
     assert found.keys() == expected.keys()
     for name, tensor in expected.items():
         torch.testing.assert_close(found[name], tensor, msg=name)
+
+
+@pytest.mark.parametrize("chunk_tokens", [None, 10, 40])
+def test_a_compiled_loss_is_the_plain_one(
+    monkeypatch: pytest.MonkeyPatch, chunk_tokens: int | None
+):
+    head = head_of("bias")
+    expected = gradients(head, None, scale=0.5)
+    monkeypatch.setattr(losses, "LARGE_LOGITS", 1)
+    compiled: list[int] = []
+    plain = losses._compiled()
+    monkeypatch.setattr(
+        losses, "_compiled", lambda: lambda *given: compiled.append(len(given[0])) or plain(*given)
+    )
+    found = gradients(head, chunk_tokens, scale=0.5, is_compiled=True)
+    assert compiled == ([23] if chunk_tokens != 10 else [10, 10, 3])
+    torch.testing.assert_close(found, expected)
+
+
+def test_gradients_of_one_chunk_do_not_share_their_memory():
+    class Shifted(nn.Module):
+        """Two parameters whose gradients autograd may hand out as one tensor."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Parameter(torch.zeros(23, 50))
+            self.second = nn.Parameter(torch.zeros(23, 50))
+
+        def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+            return hidden @ torch.ones(8, 50) + self.first + self.second
+
+    head = Shifted()
+    _, _, expected = gradients(head, None, scale=0.5)
+    expected = {name: tensor.clone() for name, tensor in expected.items()}
+    _, _, found = gradients(head, 23, scale=0.5)
+    torch.testing.assert_close(found, expected)
 
 
 def test_a_frozen_head_gets_no_gradient_and_hands_them_on():

@@ -25,7 +25,7 @@ from mmlite.batch import IGNORE_INDEX
 from mmlite.losses import token_loss
 from mmlite.models import NewLanguageModel, VisionLanguageModel
 from mmlite.models.isolation import check_isolation
-from mmlite.packing import pack, pad_to
+from mmlite.packing import FILLING_TOKENS, pack, pad_to
 from mmlite.processor import Encoded, Processor
 from mmlite.records import ImageRef, Turn
 
@@ -213,6 +213,18 @@ def test_positions_start_again_and_first_tokens_are_not_learnt():
     padded = processor.collate([first, first, learnt])
     assert (batch.num_supervised, batch.num_tokens) == (padded.num_supervised, padded.num_tokens)
     assert batch.num_sequences == padded.num_sequences == 3
+
+
+def test_padding_makes_short_examples_since_attention_grows_with_their_square():
+    processor = tiny_processor()
+    learnt = processor.encode([Turn("assistant", "red", trained=True)])
+    batch = pack(processor.collate([learnt, learnt]), (1, 1), pad_id=processor.pad_id)
+    longer = pad_to(batch, 400, pad_id=processor.pad_id)
+    again = pad_to(longer, 1000, pad_id=processor.pad_id)
+    for padded in (longer, again):
+        assert padded.position_ids is not None
+        filling = padded.position_ids[0, len(learnt.input_ids) :]
+        assert filling.tolist() == [place % FILLING_TOKENS for place in range(len(filling))]
 
 
 def test_packing_text_alone_still_runs_the_vision_encoder():

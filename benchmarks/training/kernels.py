@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-LONGEST = 40
+LONGEST = 80
 """Kernels that are told by name."""
 
 NAME_CHARACTERS = 110

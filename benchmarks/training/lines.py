@@ -1,7 +1,7 @@
 """What `benchmarks.gpu` tells of each arm: a line of its table, and the same as JSON."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from benchmarks.training.gpu_arms import TRANSFORMERS, Arm
@@ -33,6 +33,7 @@ class Line:
         loss: Mean of the first step; that of another way differs by its rows alone.
         steps: That count.
         seconds: They took, all together; rates are by the median step.
+        step_seconds: How long each of them took.
         kernels: Of one step more, where that was asked for.
     """
 
@@ -50,6 +51,7 @@ class Line:
     loss: float | None = None
     steps: int = 0
     seconds: float = 0.0
+    step_seconds: list[float] = field(default_factory=list)
     kernels: dict[str, Any] | None = None
 
 
@@ -83,6 +85,7 @@ def measured_line(arm: Arm, measured: Measured, *, note: str, peak: float | None
         loss=measured.losses[0] if measured.losses else None,
         steps=len(measured.ends) - measured.warmup,
         seconds=measured.seconds,
+        step_seconds=measured.step_seconds,
         kernels=measured.kernels,
     )
 

@@ -30,7 +30,8 @@ class Machine:
         workers: Processes that load images.
         attention: Of packed rows, by transformers' names.
         warmup: Optimizer steps that do not count, at least; one or more.
-        warmup_seconds: They take at least so long: kernels are chosen for each new shape.
+        warmup_seconds: They take at least so long, from the end of the first one on, in which
+            blocks are compiled: kernels are chosen for each new shape.
         seconds: After so many that count no further step begins; None: only steps end a run.
         profile: Whether one step more, which does not count, is recorded kernel by kernel.
     """
@@ -156,11 +157,16 @@ class Measured:
         return self.ends[-1] - self.ends[self.warmup - 1]
 
     @property
+    def step_seconds(self) -> list[float]:
+        """How long each step took that counts, by the clock."""
+        return [end - begin for begin, end in pairwise(self.ends[self.warmup - 1 :])]
+
+    @property
     def usual_seconds(self) -> float:
         """How long they would have taken, had each done as many tokens a second as the median."""
-        ends, padded = self.ends[self.warmup - 1 :], self.padded[self.warmup :]
-        steps = zip(padded, pairwise(ends), strict=True)
-        return sum(padded) / median(tokens / (end - begin) for tokens, (begin, end) in steps)
+        padded = self.padded[self.warmup :]
+        steps = zip(padded, self.step_seconds, strict=True)
+        return sum(padded) / median(tokens / took for tokens, took in steps)
 
     def rate(self, counts: list[int] | list[float], *, seconds: float | None = None) -> float:
         """Return what was done per second in the steps that count.

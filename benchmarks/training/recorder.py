@@ -32,7 +32,6 @@ class Recorder:
         self._steps: list[int] = []
         self._marks: list[torch.cuda.Event] = []
         self._measured = Measured(warmup=setup.machine.warmup)
-        self._started = 0.0
         self._warm: float | None = None
         self._kernels: KernelTimes | None = None
 
@@ -46,7 +45,6 @@ class Recorder:
             torch.cuda.synchronize()
             torch.cuda.reset_peak_memory_stats()
             self._mark()
-        self._started = time.perf_counter()
 
     def add(
         self,
@@ -96,7 +94,8 @@ class Recorder:
     def _is_over(self, now: float) -> bool:
         machine, steps = self.setup.machine, len(self._steps)
         if self._warm is None:
-            is_warm = steps >= machine.warmup and now - self._started >= machine.warmup_seconds
+            took = now - self._measured.ends[0]
+            is_warm = steps >= machine.warmup and took >= machine.warmup_seconds
             if is_warm:
                 self._warm, self._measured.warmup = now, steps
             return False

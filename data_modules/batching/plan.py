@@ -240,8 +240,9 @@ class BatchPlan:
             stop += 1
             yield
         bins = pack_by(_length, items, capacity)
-        # The emptiest rows wait for the next window, where more may fit into them.
-        whole = len(bins) if stop == len(places) else len(bins) // size * size
+        # The emptiest rows wait for the next window, where more may fit into them: these tokens
+        # fill no fewer rows than a window has.
+        whole = len(bins) if stop == len(places) else size * self.budget.window_batches
         bins, waiting = bins[:whole], [item for items in bins[whole:] for item in items]
         if rng is not None:
             rng.shuffle(bins)

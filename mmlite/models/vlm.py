@@ -106,7 +106,11 @@ class VisionLanguageModel(nn.Module):
         return embeddings + 0 * unseen
 
     def forward(
-        self, batch: Batch, *, loss_chunk_tokens: int | None = None
+        self,
+        batch: Batch,
+        *,
+        loss_chunk_tokens: int | None = None,
+        is_loss_compiled: bool = False,
     ) -> tuple[Float[Tensor, "*logits"], Int[Tensor, " supervised"]]:
         """Return the logits and targets of supervised tokens; the head runs on nothing else.
 
@@ -114,6 +118,7 @@ class VisionLanguageModel(nn.Module):
             batch: What the model learns from.
             loss_chunk_tokens: If given, the summed loss is returned instead of the logits, which
                 are made and used up so many tokens at a time (`mmlite.losses.chunked_token_loss`).
+            is_loss_compiled: Whether that loss is compiled.
         """
         embeddings = self.embed(batch)
         mask = batch.attention_mask
@@ -137,5 +142,6 @@ class VisionLanguageModel(nn.Module):
             head=self.language.logits,
             parameters=list(self.language.head.parameters()),
             chunk_tokens=loss_chunk_tokens,
+            is_compiled=is_loss_compiled,
         )
         return total, wanted

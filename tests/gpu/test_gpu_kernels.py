@@ -18,6 +18,7 @@ from torch.optim import AdamW
 from mmlite.batch import IGNORE_INDEX, Batch
 from mmlite.generation import Decoding, Engine, Request, batch_decoder, fixed
 from mmlite.generation.fixed import FixedSteps
+from mmlite.losses import token_loss
 from mmlite.models import MLPProjector, NewLanguageModel, TimmVision, VisionLanguageModel
 from mmlite.models.adapters import Adapter
 from mmlite.models.quantization import Quantization
@@ -113,6 +114,24 @@ def test_flex_attention_learns_in_bfloat16_too():
     packed_loss, found = gradients(build_model("flex_attention", torch.bfloat16), packed_batch())
     torch.testing.assert_close(packed_loss, loss, rtol=2e-2, atol=2e-2)
     assert_near(found, expected, within=0.2)  # bfloat16 has three digits, and sums lose some
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_compiled_loss_is_the_plain_one_on_a_gpu(dtype: torch.dtype):
+    generator = torch.Generator("cuda").manual_seed(0)
+    for tokens in (300, 301):  # compiled for the first number, and then for any
+        logits = 4 * torch.randn(tokens, 151_936, device="cuda", generator=generator)
+        targets = torch.randint(151_936, (tokens,), device="cuda", generator=generator)
+        exact = logits.to(dtype).double().requires_grad_()
+        expected = torch.nn.functional.cross_entropy(exact, targets, reduction="sum")
+        (wanted,) = torch.autograd.grad(expected, exact)
+        given = logits.to(dtype).requires_grad_()
+        total, _ = token_loss(given, targets, is_compiled=True)
+        (found,) = torch.autograd.grad(total, given)
+        torch.testing.assert_close(total.double(), expected, rtol=1e-5, atol=0.0)
+        assert found.dtype == dtype
+        error = (found.double() - wanted).norm() / wanted.norm()
+        assert float(error) < (1e-5 if dtype == torch.float32 else 4e-3)
 
 
 def test_a_step_waits_for_no_number_of_a_gpu():

@@ -52,6 +52,14 @@ def test_packed_rows_hold_every_example_once_and_keep_their_capacity():
     assert len({len(planned.sizes or ()) for planned in batches[:-1]}) == 1
 
 
+def test_no_row_but_an_epochs_last_is_nearly_empty():
+    budget = BatchBudget(1, pack_tokens=96, window_batches=3)
+    planned = list(plan(budget=budget).planned(Position()))
+    emptiest, *others = sorted(sum(len(row.input_ids) for row in each.rows) for each in planned)
+    assert len(others) > 2 * budget.window_batches  # windows end within the epoch
+    assert emptiest < 0.7 * 96 < 0.9 * 96 < min(others)
+
+
 @pytest.mark.parametrize("budget", [PACKED, PADDED], ids=["packed", "padded"])
 def test_two_processes_share_the_batches_of_one(budget):
     if budget is PACKED:  # as many rows in all
