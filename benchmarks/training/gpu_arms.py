@@ -105,8 +105,9 @@ LOSS_CHUNK_TOKENS = 2048
 LEAN_LOSS_CHUNK_TOKENS = 8192
 """Of a compiled loss, which needs 4 bytes a logit where the other one needs 8."""
 
-COMPILED_WARMUP = 3
-"""How many times as long arms warm up whose steps are short, so that they see as much."""
+COMPILED_WARMUP = 12
+"""How many times as long arms warm up that are compiled: their steps are short, and attention of
+each new number of tiles has them wait for a fifth of a second, until all have come."""
 
 
 def build_arms(
