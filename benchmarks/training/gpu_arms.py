@@ -109,6 +109,9 @@ COMPILED_WARMUP = 12
 """How many times as long arms warm up that are compiled: their steps are short, and attention of
 each new number of tiles has them wait for a fifth of a second, until all have come."""
 
+COMPILED_COUNT = 2
+"""How many times as long their steps count."""
+
 
 def build_arms(
     sizes: Sequence[str], stages: Sequence[str], ways: Sequence[str] | None
@@ -214,7 +217,11 @@ def setup_of(arm: Arm, limits: Limits, machine: Machine, attempt: Attempt = ATTE
     shape, tokens = SIZES[arm.size], whole // attempt.share
     chunk = LEAN_LOSS_CHUNK_TOKENS if is_lean else LOSS_CHUNK_TOKENS
     if arm.way in MMLITE and MMLITE[arm.way].compiled:
-        machine = replace(machine, warmup_seconds=COMPILED_WARMUP * machine.warmup_seconds)
+        machine = replace(
+            machine,
+            warmup_seconds=COMPILED_WARMUP * machine.warmup_seconds,
+            seconds=COMPILED_COUNT * (machine.seconds or 0) or None,
+        )
     return Setup(
         shape=shape,
         steps=machine.warmup + limits.steps + machine.profile,
