@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from benchmarks.training.gpu_arms import TRANSFORMERS, Arm
+from benchmarks.training.gpu_arms import DECODING, TRANSFORMERS, Arm
 from benchmarks.training.measured import Measured
 
 HEADER = (
@@ -29,7 +29,8 @@ class Line:
         utilisation: Share of the device's peak rate.
         peak_gb: Most memory.
         padding: Share of padding.
-        speed: How many times as many supervised tokens per second as transformers.
+        speed: How many times as many tokens per second as transformers; written ones of decoding.
+            Of all tokens, for how many of a few steps' are supervised depends on which rows came.
         loss: Mean of the first step; that of another way differs by its rows alone.
         steps: That count.
         seconds: They took, all together; rates are by the median step.
@@ -93,12 +94,16 @@ def measured_line(arm: Arm, measured: Measured, *, note: str, peak: float | None
 def compared(lines: Sequence[Line]) -> list[Line]:
     """Return the lines with their speeds: ratios to transformers, same model and stage."""
     usual = next(iter(TRANSFORMERS))
-    base = {(one.size, one.stage): one.supervised_per_second for one in lines if one.way == usual}
+    base = {(one.size, one.stage): _rate(one) for one in lines if one.way == usual}
     made = []
     for one in lines:
-        ours, theirs = one.supervised_per_second, base.get((one.size, one.stage))
+        ours, theirs = _rate(one), base.get((one.size, one.stage))
         made.append(replace(one, speed=ours / theirs) if ours and theirs else one)
     return made
+
+
+def _rate(line: Line) -> float | None:
+    return line.supervised_per_second if line.stage == DECODING else line.tokens_per_second
 
 
 def table(lines: Sequence[Line]) -> str:

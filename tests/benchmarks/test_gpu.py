@@ -287,7 +287,7 @@ def test_an_arm_without_memory_is_tried_with_less(
     assert line.tokens_per_second == 500
     assert line.utilisation == 0.5
     assert line.peak_gb == 2.5
-    base = Line("trial", "full", "transformers", supervised_per_second=25.0)
+    base = Line("trial", "full", "transformers", tokens_per_second=250.0)
     assert "| 50.0% | 2.5 | 5% | 2.00 x | 6.00 | batches of 1/2" in table([base, line])
 
 
