@@ -98,8 +98,15 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
     parser.add_argument("--ways", nargs="+", choices=WAYS, help="of every stage")
     parser.add_argument("--minutes", type=float, default=8.0, help="of the whole program")
-    parser.add_argument("--seconds", type=float, default=2.0, help="of an arm, that count")
-    parser.add_argument("--warmup", type=float, default=2.0, help="seconds before them")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=1.5,
+        help="of an arm, that count; twice as many of a compiled one",
+    )
+    parser.add_argument(
+        "--warmup", type=float, default=1.5, help="seconds before them; 12 times as many of those"
+    )
     parser.add_argument("--batch-tokens", type=int, help="of a batch; usual: by the GPU's memory")
     parser.add_argument("--pack-tokens", type=int, help="of a packed row; usual: those of a batch")
     parser.add_argument(

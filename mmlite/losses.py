@@ -15,10 +15,7 @@ LARGE_LOGITS = 2**22
 
 
 def token_loss(
-    logits: Float[Tensor, "token vocabulary"],
-    targets: Int[Tensor, " token"],
-    *,
-    is_compiled: bool = False,
+    logits: Float[Tensor, "token vocabulary"], targets: Int[Tensor, " token"]
 ) -> tuple[Float[Tensor, ""], int]:
     """Return the summed cross entropy in nats, and the number of tokens.
 
@@ -29,14 +26,11 @@ def token_loss(
         logits: Of any floating type; the loss is computed in float32. The gradient of
             `LARGE_LOGITS` numbers or more is made in place: one backward pass a loss.
         targets: One token per row of logits, never `IGNORE_INDEX`.
-        is_compiled: Whether the loss and gradient of `LARGE_LOGITS` numbers or more are compiled
-            (`torch.compile`): they are read twice, where plain operations go through them a dozen
-            times, and no float32 tensor of their size is made.
     """
     if logits.numel() < LARGE_LOGITS:
         total = F.cross_entropy(logits.float(), targets, reduction="sum")
     else:
-        total = _LargeLoss.apply(logits, targets, is_compiled)
+        total = _LargeLoss.apply(logits, targets)
     assert isinstance(total, Tensor), "a loss is one tensor"
     return total, targets.numel()
 
@@ -49,33 +43,30 @@ class _LargeLoss(Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, targets: Tensor, is_compiled: bool) -> Tensor:
-        is_learning = ctx.needs_input_grad[0]
-        if is_compiled and is_learning:
-            total, gradient = _compiled()(logits.detach(), targets)
-            ctx.kept, ctx.dtype = (gradient, None), logits.dtype
-            return total
+    def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
         places, highest = targets.unsqueeze(-1), logits.amax(-1, keepdim=True)
         shifted = logits.to(torch.float32, copy=True).sub_(highest)
         wanted = shifted.gather(-1, places)
         probabilities = shifted.exp_()
         sums = probabilities.sum(-1, keepdim=True)
-        if is_learning:
+        if ctx.needs_input_grad[0]:
             ctx.kept, ctx.dtype = (probabilities.div_(sums), places), logits.dtype
         return (sums.log() - wanted).sum()
 
     @staticmethod
-    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         (scale,) = outputs
         (gradient, places), ctx.kept = _once(ctx.kept), None
-        if places is not None:
-            gradient.scatter_(-1, places, gradient.gather(-1, places) - 1)
-        return gradient.mul_(scale).to(ctx.dtype), None, None
+        gradient.scatter_(-1, places, gradient.gather(-1, places) - 1)
+        return gradient.mul_(scale).to(ctx.dtype), None
 
 
 @no_type_check  # the suite would check it at run time, which cannot be compiled
-def _loss_and_gradient(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the summed cross entropy, and its gradient in the logits' type."""
+def loss_and_gradient(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the summed cross entropy (float32), and its gradient in the logits' type.
+
+    To be compiled: it reads the logits twice then, and makes no float32 tensor of their size.
+    """
     places, exact = targets.unsqueeze(-1), logits.float()
     sums = exact.logsumexp(-1, keepdim=True)
     is_wanted = torch.arange(logits.shape[-1], device=logits.device) == places
@@ -84,9 +75,9 @@ def _loss_and_gradient(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]
 
 
 @cache
-def _compiled() -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Return that, compiled: for the first number of tokens, and for any when another comes."""
-    return torch.compile(_loss_and_gradient)
+def compiled_loss() -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Return `loss_and_gradient`, compiled for the first number of tokens, then for any."""
+    return torch.compile(loss_and_gradient)
 
 
 def chunked_token_loss(
@@ -113,7 +104,9 @@ def chunked_token_loss(
         head: Turns states (token x text_dim) into logits (token x vocabulary).
         parameters: What the head computes with; those that learn get their gradients.
         chunk_tokens: Tokens in a chunk.
-        is_compiled: As `token_loss` has it.
+        is_compiled: Whether loss and gradient of chunks of `LARGE_LOGITS` numbers or more are
+            compiled. Not in float16, where gradients have to be scaled before they are rounded,
+            nor without gradients.
     """
     is_learning = torch.is_grad_enabled()
     learnt = [parameter for parameter in parameters if parameter.requires_grad and is_learning]
@@ -142,18 +135,19 @@ class _ChunkedLoss(Function):
             chunk = hidden[span].detach().requires_grad_(of_hidden is not None)
             asked = ([chunk] if of_hidden is not None else []) + list(learnt)
             with torch.set_grad_enabled(bool(asked)):
-                loss, _ = token_loss(head(chunk), targets[span], is_compiled=is_compiled)
+                logits = head(chunk)
+                loss, of_logits = _begun(logits, targets[span], is_compiled and bool(asked))
             total += loss.detach()
             if not asked:
                 continue
-            gradients = list(torch.autograd.grad(loss, asked))
+            begin = loss if of_logits is None else logits
+            gradients = list(torch.autograd.grad(begin, asked, of_logits))
             if of_hidden is not None:
                 of_hidden[span] = gradients.pop(0)
-            if len(hidden) <= chunk_tokens:  # one chunk: there is nothing to add up
-                sums = _apart(gradients)
-                continue
             # In float32, whatever the type of the parameters: chunks add up like rows of one.
-            sums = sums or [torch.zeros_like(each, dtype=torch.float32) for each in learnt]
+            if not sums:
+                sums = [gradient.to(torch.float32, copy=True) for gradient in gradients]
+                continue
             for summed, gradient in zip(sums, gradients, strict=True):
                 summed += gradient
         sums = sums or [torch.zeros_like(parameter) for parameter in learnt]  # of no token
@@ -169,13 +163,11 @@ class _ChunkedLoss(Function):
         return (scaled, None, None, None, None, *(gradient.mul_(scale) for gradient in of_learnt))
 
 
-def _apart(gradients: Sequence[Tensor]) -> list[Tensor]:
-    """Return gradients that can be changed in place: none shares its memory with another."""
-    first = [gradient.data_ptr() for gradient in gradients]
-    return [
-        gradient.clone() if first.index(at) < number or not gradient.is_contiguous() else gradient
-        for number, (at, gradient) in enumerate(zip(first, gradients, strict=True))
-    ]
+def _begun(logits: Tensor, targets: Tensor, is_compiled: bool) -> tuple[Tensor, Tensor | None]:
+    """Return the summed loss and, where it is compiled, its gradient."""
+    if is_compiled and logits.numel() >= LARGE_LOGITS and logits.dtype != torch.float16:
+        return compiled_loss()(logits.detach(), targets)
+    return token_loss(logits, targets)[0], None
 
 
 def _once(kept: Any) -> Any:

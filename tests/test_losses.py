@@ -33,14 +33,20 @@ def head_of(kind: str) -> nn.Module:
 
 
 def gradients(
-    head: nn.Module, chunk_tokens: int | None, *, scale: float = 1.0, is_compiled: bool = False
+    head: nn.Module,
+    chunk_tokens: int | None,
+    *,
+    scale: float = 1.0,
+    dtype: torch.dtype = torch.float32,
+    is_compiled: bool = False,
 ):
     generator = torch.Generator().manual_seed(1)
-    hidden = torch.randn(23, 8, generator=generator).requires_grad_()
+    hidden = torch.randn(23, 8, generator=generator).to(dtype).requires_grad_()
     targets = torch.randint(50, (23,), generator=generator)
+    head = head.to(dtype)
     head.zero_grad()
     if chunk_tokens is None:
-        total, count = token_loss(head(hidden), targets, is_compiled=is_compiled)
+        total, count = token_loss(head(hidden), targets)
     else:
         total, count = chunked_token_loss(
             hidden,
@@ -69,36 +75,84 @@ def test_chunks_add_up_to_the_whole(kind: str, chunk_tokens: int):
         torch.testing.assert_close(found[name], tensor, msg=name)
 
 
-@pytest.mark.parametrize("chunk_tokens", [None, 10, 40])
-def test_a_compiled_loss_is_the_plain_one(
-    monkeypatch: pytest.MonkeyPatch, chunk_tokens: int | None
-):
-    head = head_of("bias")
-    expected = gradients(head, None, scale=0.5)
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Compile the loss of logits of any size, without a C++ compiler; how many tokens it got."""
+    told: list[int] = []
+    captured = torch.compile(losses.loss_and_gradient, backend="aot_eager")
+
+    def noted(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        told.append(len(logits))
+        return captured(logits, targets)
+
     monkeypatch.setattr(losses, "LARGE_LOGITS", 1)
-    compiled: list[int] = []
-    plain = losses._compiled()
-    monkeypatch.setattr(
-        losses, "_compiled", lambda: lambda *given: compiled.append(len(given[0])) or plain(*given)
-    )
+    monkeypatch.setattr(losses, "compiled_loss", lambda: noted)
+    return told
+
+
+@pytest.mark.parametrize(("chunk_tokens", "tokens"), [(10, [10, 10, 3]), (40, [23])])
+@pytest.mark.parametrize("kind", ["bias", "adapter"])
+def test_a_compiled_loss_is_the_plain_one(
+    compiled: list[int], kind: str, chunk_tokens: int, tokens: list[int]
+):
+    head = head_of(kind)
+    expected = gradients(head, None, scale=0.5)
+    assert not compiled
     found = gradients(head, chunk_tokens, scale=0.5, is_compiled=True)
-    assert compiled == ([23] if chunk_tokens != 10 else [10, 10, 3])
+    assert compiled == tokens
     torch.testing.assert_close(found, expected)
 
 
-def test_gradients_of_one_chunk_do_not_share_their_memory():
-    class Shifted(nn.Module):
-        """Two parameters whose gradients autograd may hand out as one tensor."""
+def test_a_loss_is_compiled_for_learning_alone_and_not_in_float16(compiled: list[int]):
+    head = head_of("bias")
+    with torch.no_grad():
+        chunked_token_loss(
+            torch.randn(23, 8),
+            torch.arange(23),
+            head=head,
+            parameters=list(head.parameters()),
+            chunk_tokens=10,
+            is_compiled=True,
+        )
+    gradients(head, 10, dtype=torch.float16, is_compiled=True)
+    assert not compiled
+    gradients(head, 10, dtype=torch.bfloat16, is_compiled=True)
+    assert compiled
 
-        def __init__(self) -> None:
-            super().__init__()
-            self.first = nn.Parameter(torch.zeros(23, 50))
-            self.second = nn.Parameter(torch.zeros(23, 50))
 
-        def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-            return hidden @ torch.ones(8, 50) + self.first + self.second
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_compiled_loss_is_that_of_exact_numbers(dtype: torch.dtype):
+    logits = 4 * torch.randn(7, 300, generator=torch.Generator().manual_seed(0))
+    logits[0, 5], logits[1, 5] = 80.0, -80.0  # certain, and as good as impossible
+    targets = torch.full((7,), 5)
+    exact = logits.to(dtype).double().requires_grad_()
+    expected = functional.cross_entropy(exact, targets, reduction="sum")
+    (wanted,) = torch.autograd.grad(expected, exact)
+    total, gradient = losses.loss_and_gradient(logits.to(dtype), targets)
+    assert (total.dtype, gradient.dtype) == (torch.float32, dtype)
+    torch.testing.assert_close(total.double(), expected, rtol=1e-6, atol=0.0)
+    torch.testing.assert_close(gradient.double(), wanted, rtol=2.0**-8, atol=1e-6)
 
-    head = Shifted()
+
+class Shifted(nn.Module):
+    """Two parameters whose gradients are one tensor, or parts of one."""
+
+    def __init__(self, *, is_whole: bool) -> None:
+        super().__init__()
+        self.is_whole = is_whole
+        self.first = nn.Parameter(torch.zeros(23, 50 if is_whole else 25))
+        self.second = nn.Parameter(torch.zeros(23, 50 if is_whole else 25))
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        logits = hidden @ torch.ones(8, 50)
+        if self.is_whole:
+            return logits + self.first + self.second
+        return logits + torch.cat([self.first, self.second], dim=1)
+
+
+@pytest.mark.parametrize("is_whole", [False, True])
+def test_gradients_that_share_their_memory_are_scaled_once(is_whole: bool):
+    head = Shifted(is_whole=is_whole)
     _, _, expected = gradients(head, None, scale=0.5)
     expected = {name: tensor.clone() for name, tensor in expected.items()}
     _, _, found = gradients(head, 23, scale=0.5)

@@ -220,7 +220,7 @@ def setup_of(arm: Arm, limits: Limits, machine: Machine, attempt: Attempt = ATTE
         machine = replace(
             machine,
             warmup_seconds=COMPILED_WARMUP * machine.warmup_seconds,
-            seconds=COMPILED_COUNT * (machine.seconds or 0) or None,
+            seconds=None if machine.seconds is None else COMPILED_COUNT * machine.seconds,
         )
     return Setup(
         shape=shape,

@@ -128,7 +128,8 @@ class Measured:
         flops: Model FLOPs of each step.
         warmup: Steps that do not count, the first ones.
         peak_mb: Most memory: the process's on a CPU, of tensors from the first step on elsewhere.
-        kernels: Of a step that does not count, where that was asked for (`kernels.py`).
+        kernels: Of a step that does not count, where that was asked for (`kernels.py`), and what
+            that step had: `tokens`, `supervised` ones and `tiles`.
     """
 
     losses: list[float] = field(default_factory=list)

@@ -121,6 +121,13 @@ class Recorder:
             measured.padded.append(sum(batch[2].numel() for batch in step))
             measured.flops.append(sum(self.setup.flops(work) for work in works))
             start = end
+        if measured.kernels is not None:
+            works = [_work(*batch[1:]) for batch in self._batches[start:]]
+            measured.kernels |= {
+                "tokens": sum(sum(work.lengths) for work in works),
+                "supervised": sum(work.head_rows for work in works),
+                "tiles": sum(work.tiles for work in works),
+            }
         return measured
 
 

@@ -30,7 +30,8 @@ class Position:
     Attributes:
         epoch: Its number, from 0.
         start: First place of the window, by its number in the epoch's order.
-        left: Numbers of earlier places that wait for this window, since they filled no batch.
+        left: Numbers of earlier places that wait for this window, since they filled no
+            batch, or a row that was nearly empty.
         batches: Batches of the window that are done.
     """
 

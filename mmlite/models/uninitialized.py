@@ -5,7 +5,6 @@ file holds, is computed as ever.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import torch
@@ -46,21 +45,11 @@ def loaded_without_drawing(build: Callable[[], Made]) -> Made:
     """
     before = torch.get_rng_state()
     with _NotDrawn() as mode:
-        begun = _BUILDING.set(mode)
-        try:
-            made = build()
-        finally:
-            _BUILDING.reset(begun)
+        made = build()
     if mode.is_complete(made) and torch.equal(torch.get_rng_state(), before):
         return made
     torch.set_rng_state(before)
     return build()
-
-
-def is_waiting(tensor: Tensor) -> bool:
-    """Return whether a tensor has no numbers yet, since those of a file will take their place."""
-    mode = _BUILDING.get()
-    return mode is not None and mode.waits(tensor)
 
 
 class _NotDrawn(TorchFunctionMode):
@@ -86,26 +75,22 @@ class _NotDrawn(TorchFunctionMode):
         if is_in_place and name in RANDOM and _is_whole(first):
             self.waiting.setdefault(_address(first), first)
             return first
-        if is_in_place and self.waits(first) and name not in RESHAPING:
+        if is_in_place and self._waits(first) and name not in RESHAPING:
             if name not in WHOLE:
                 return first
             if _is_whole(first):
                 del self.waiting[_address(first)]
-        given = any(self.waits(tensor) for tensor in _tensors((*args, *kwargs.values())))
+        given = any(self._waits(tensor) for tensor in _tensors((*args, *kwargs.values())))
         out = func(*args, **kwargs)
         if given and name not in OF_SHAPE:
             # A view of what waits still waits; anything else was computed from it.
             made = first if name == "__setitem__" else out
-            computed = any(not self.waits(tensor) for tensor in _tensors(made))
+            computed = any(not self._waits(tensor) for tensor in _tensors(made))
             self.was_read = self.was_read or computed or name in READ
         return out
 
-    def waits(self, value: Any) -> bool:
-        """Return whether a value is a tensor whose fill was left out."""
+    def _waits(self, value: Any) -> bool:
         return isinstance(value, Tensor) and _address(value) in self.waiting
-
-
-_BUILDING: ContextVar[_NotDrawn | None] = ContextVar("building", default=None)
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:

@@ -215,7 +215,7 @@ def _num_examples(batch: Batch) -> int:
 
 
 def _num_pairs(batch: Batch) -> int:
-    """Return how many pairs of tokens share an example; what fills a packed row up is one too."""
+    """Return how many pairs of tokens share an example; what fills a packed row up makes some."""
     rows, length = batch.input_ids.shape
     if batch.position_ids is None:
         return rows * length**2

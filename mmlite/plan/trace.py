@@ -14,6 +14,7 @@ from mmlite.batch import Batch
 from mmlite.models import LanguageModel
 from mmlite.optim import build_optimizer, parameter_groups
 from mmlite.parallel import deep_blocks
+from mmlite.plan.compiled_loss import compiled_loss_by_shape
 from mmlite.plan.flex import flex_by_shape
 from mmlite.plan.ledger import Peak
 from mmlite.plan.simulation import Simulation
@@ -115,7 +116,7 @@ def trace_step(
     simulation.ledger.hold(fake.features, "images")
     autocast = _autocast(precision)
     flex = flex_by_shape(stage.parts.get("language"))
-    with flex, _places_told(stage, simulation), simulation:
+    with flex, compiled_loss_by_shape(), _places_told(stage, simulation), simulation:
         groups = parameter_groups(stage.parts, stage.trainable)
         optimizer = build_optimizer(stage.optimizer, groups, stage.lr_scale)
         gradients = _step(stage, simulation, optimizer, fake, autocast, batches=1)

@@ -204,12 +204,16 @@ class PartAdapters:
 
 
 def _are_equal(part: nn.Module, other: nn.Module) -> bool:
-    """Return whether two parts, neither with an adapter, have the same weights as numbers."""
+    """Return whether two parts, built alike and without adapters, have the same weights."""
     weights, others = dict(part.named_parameters()), dict(other.named_parameters())
     return weights.keys() == others.keys() and all(
-        torch.equal(weight.float(), others[name].float().to(weight.device))
-        for name, weight in weights.items()
+        torch.equal(_bytes(weight), _bytes(others[name])) for name, weight in weights.items()
     )
+
+
+def _bytes(weight: Tensor) -> Tensor:
+    """Return a tensor's bytes, which are equal where it is no number, too."""
+    return weight.detach().reshape(-1).view(torch.uint8)
 
 
 def _check_quantized(part: str, form: Adapter, *, is_sharded: bool, precision: str) -> None:

@@ -5,6 +5,7 @@ checkpointing of the language model, the cache of frozen features of the process
 groups of a batch of the data module. `docs/performance.md` says when each pays.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,13 +24,15 @@ class Speed:
     Attributes:
         loss_chunk_tokens: Supervised tokens whose logits exist at a time; null: those of the whole
             batch. With the 151,936 tokens of Qwen3, 1024 tokens are 0.6 GB of float32 logits.
-        compile: Whether transformer blocks are compiled (`torch.compile`), one by one. The first
-            steps take longer, and every step later is shorter.
+        compile: Whether transformer blocks are compiled (`torch.compile`), one by one, and the loss
+            of large logits when a stage learns (`mmlite.losses`). The first steps take longer, and
+            every step later is shorter.
         compile_dynamic: Whether they are compiled for batches of any size at once (`dynamic` of
             `torch.compile`): where sizes differ, that saves compiling twice or three times. Null:
             for the first size, and for any when others come; packed rows have one size where they
             are padded whole (`data.init_args.budget`: `pad_multiple` as large as `pack_tokens`).
-            Encoders are always compiled for any number of tiles.
+            Encoders are always compiled for any number of tiles, and the loss for any number of
+            tokens once a second one has come.
         fused_norms: Whether root-mean-square norms take fewer passes and keep less for the backward
             pass (`mmlite.models.norms`). Compiled blocks fuse them by themselves.
         fused_rotary: Whether rotary positions take fewer passes (`mmlite.models.rotary`). Compiled
@@ -53,6 +56,14 @@ class Speed:
                 f"model.init_args.speed.compile_dynamic: got {str(self.compile_dynamic).lower()} "
                 "without compile, allowed: null, or speed.compile true"
             )
+
+    @property
+    def chunk_tokens(self) -> int | None:
+        """Supervised tokens whose gradients are made with their logits; None: in a backward pass.
+
+        A compiled loss makes both at once, so that without chunks all tokens are one.
+        """
+        return self.loss_chunk_tokens or (sys.maxsize if self.compile else None)
 
     def arrange(self, parts: Mapping[str, nn.Module], checkpointed: Sequence[str]) -> None:
         """Change how parts compute, and never what: nothing here needs their weights.

@@ -71,6 +71,7 @@ def test_a_trial_runs_every_arm_on_the_cpu(tmp_path: Path):
         if line.kernels is not None:
             assert 0 < line.kernels["kernels_ms"] < 2 * line.kernels["wall_ms"]
             assert any("mm" in name for name, _, _ in line.kernels["longest"])
+            assert line.kernels["tokens"] > line.kernels["supervised"] > 0 < line.kernels["tiles"]
         assert line.stage == "decoding" or line.steps == TRIAL_LIMITS.steps
         if (
             line.loss is not None
@@ -201,8 +202,22 @@ def test_a_way_that_keeps_little_of_a_token_takes_twice_as_many_at_a_time(
     memory: int, given: int | None, way: str, expected: int
 ):
     limits = gpu_limits(memory * 10**9, given, None)
-    setup = setup_of(Arm("0.6B", "full", way), limits, Machine())
-    assert setup.batch_tokens == setup.pack_tokens == expected
+    for size in ("0.6B", "1.7B"):
+        setup = setup_of(Arm(size, "full", way), limits, Machine())
+        assert setup.batch_tokens == setup.pack_tokens == expected
+        assert setup.loss_chunk_tokens == (8192 if way == LEAN else 2048)
+
+
+def test_compiled_arms_warm_up_and_count_for_longer():
+    limits, machine = gpu_limits(141 * 10**9, None, None), Machine(warmup_seconds=2.0, seconds=3.0)
+    plain, compiled = (
+        setup_of(Arm("0.6B", "full", way), limits, machine).machine
+        for way in ("mmlite", "mmlite packed compiled")
+    )
+    assert (plain.warmup_seconds, plain.seconds) == (2.0, 3.0)
+    assert (compiled.warmup_seconds, compiled.seconds) == (24.0, 6.0)
+    endless = setup_of(Arm("0.6B", "full", "mmlite compiled"), limits, Machine())
+    assert endless.machine.seconds is None
 
 
 def test_compiled_packed_batches_have_one_shape(tmp_path: Path):

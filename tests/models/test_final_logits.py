@@ -8,7 +8,6 @@ from mmlite.generation.head import Head
 from mmlite.losses import chunked_token_loss
 from mmlite.models import NewLanguageModel
 from mmlite.models.final_logits import FinalLogits, check_final_logits
-from mmlite.models.uninitialized import loaded_without_drawing
 
 VOCABULARY = 23
 SIZES = {
@@ -46,25 +45,11 @@ def test_losses_and_samples_are_of_the_models_own_logits(kind):
 
 
 @pytest.mark.parametrize("rubbish", [float("nan"), float("inf"), 3e38])
-def test_broken_weights_are_not_held_against_an_architecture(rubbish):
+def test_weights_that_are_not_loaded_yet_are_not_held_against_a_model(rubbish):
     model = NewLanguageModel(VOCABULARY, "qwen3", SIZES).model
     with torch.no_grad():
         dict(model.named_parameters())["lm_head.weight"][3] = rubbish
     check_final_logits(model)
-
-
-def test_weights_that_wait_for_a_file_are_not_measured():
-    """They would be drawn first, which takes longer than all the rest of building a large model."""
-    built = []
-
-    def build():
-        built.append(NewLanguageModel(VOCABULARY, "qwen3", SIZES))
-        for parameter in built[-1].parameters():
-            parameter.data.fill_(0.5)
-        return built[-1]
-
-    loaded_without_drawing(build)
-    assert len(built) == 1
 
 
 def test_a_model_that_calls_a_part_of_its_body_is_measured_whole():

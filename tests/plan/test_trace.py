@@ -5,6 +5,7 @@ import torch
 from tiny import TinyData, tiny_examples, tiny_processor, tiny_stage
 from torch.utils.flop_counter import FlopCounterMode
 
+from mmlite import losses
 from mmlite.models.adapters import Adapter
 from mmlite.models.quantization import Quantization
 from mmlite.muon import MuonAdamW
@@ -18,6 +19,7 @@ from mmlite.plan import (
     read_sample,
     trace_step,
 )
+from mmlite.plan.compiled_loss import compiled_loss_by_shape
 from mmlite.plan.packed import bytes_of_weight, packing_of
 from mmlite.plan.simulation import CPU_ATTENTION
 from mmlite.stages import LanguagePretraining
@@ -67,6 +69,27 @@ def test_gradients_and_states_have_the_size_of_what_learns(plain):
     assert trace.gradients == learnt
     assert trace.optimizer == 2 * learnt  # AdamW: two moments
     assert trace.peak.alone["gradients"] >= learnt
+
+
+def test_a_compiled_loss_makes_no_float32_tensor_of_the_size_of_logits(monkeypatch):
+    """And what is planned compiles nothing."""
+    monkeypatch.setattr(losses, "LARGE_LOGITS", 1)
+    monkeypatch.setattr(losses, "loss_and_gradient", lambda *given: pytest.fail("compiled"))
+
+    def most_bytes(*, is_compiled: bool) -> int:
+        simulation = Simulation()
+        head = torch.nn.Linear(4, 900, bias=False, device="meta", dtype=torch.bfloat16)
+        simulation.adopt(head)
+        hidden = simulation.empty_like(torch.empty(700, 4, device="meta", dtype=torch.bfloat16))
+        given = {"head": head, "parameters": list(head.parameters()), "chunk_tokens": 700}
+        with compiled_loss_by_shape(), simulation, simulation.ledger.watched() as peak:
+            losses.chunked_token_loss(
+                hidden, torch.zeros(700, dtype=torch.long), is_compiled=is_compiled, **given
+            )
+        return sum(peak.together.values())
+
+    saved = most_bytes(is_compiled=False) - most_bytes(is_compiled=True)
+    assert saved == pytest.approx(4 * 700 * 900, rel=0.1)
 
 
 def test_nothing_of_a_frozen_part_learns(batch, processor):
