@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from study.studies import ROOT, run, run_here, small_study
+from study.studies import ROOT, run_here, small_study
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +17,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of `experiments/micro/smoke.yaml`, run whole."""
+    """The folder of `experiments/micro/smoke.yaml`, run whole, without a worker process."""
     out = tmp_path_factory.mktemp("smoke") / "out"
-    run(ROOT / "experiments" / "micro" / "smoke.yaml", out)
+    run_here(ROOT / "experiments" / "micro" / "smoke.yaml", out)
     return out

@@ -61,7 +61,7 @@ def test_killed_in_the_middle_of_a_run_it_goes_on_from_its_checkpoint(
             "init_args": {"save_last": True, "every_n_train_steps": 5, "save_top_k": 0},
         }
         study["runs"]["language"]["set"]["trainer.callbacks+"] = [saver]
-        study["runs"]["language"]["set"]["trainer.max_steps"] = 300
+        study["runs"]["language"]["set"]["trainer.max_steps"] = 150
 
     study = small_study(tmp_path, every_five_steps)
     out = tmp_path / "out"
@@ -79,20 +79,9 @@ def test_killed_in_the_middle_of_a_run_it_goes_on_from_its_checkpoint(
     assert results(out) == results(tmp_path / "whole")
 
 
-def test_ctrl_c_says_how_to_go_on_and_leaves_no_process(tmp_path: Path) -> None:
-    study, out = small_study(tmp_path), tmp_path / "out"
-    with started(study, out) as process:
-        wait_until(process, lambda: marks(out))
-        os.killpg(process.pid, signal.SIGINT)
-        status, told = ended(process)
-        wait_for_the_end_of(process.pid)
-    assert status == 130
-    assert "Traceback" not in told
-    assert "same command" in told
-    assert not (out / "report.html").exists()
-
-
-def test_two_studies_do_not_write_to_one_folder(tmp_path: Path) -> None:
+def test_a_second_study_is_kept_out_of_a_folder_and_ctrl_c_says_how_the_first_goes_on(
+    tmp_path: Path,
+) -> None:
     study, out = small_study(tmp_path), tmp_path / "out"
     with started(study, out) as first:
         wait_until(first, lambda: (out / ".lock").exists() and (out / "seed-0").exists())
@@ -100,7 +89,15 @@ def test_two_studies_do_not_write_to_one_folder(tmp_path: Path) -> None:
         with started(study, out) as second:
             status, told = ended(second)
         assert first.poll() is None
-    assert "reading its files" not in told, "it is refused before anything is loaded"
-    assert status != 0
-    assert "another mmlite study is writing to" in told
-    assert written.keys() <= times(out).keys()
+        assert "reading its files" not in told, "it is refused before anything is loaded"
+        assert status != 0
+        assert "another mmlite study is writing to" in told
+        assert written.keys() <= times(out).keys()
+        wait_until(first, lambda: marks(out))
+        os.killpg(first.pid, signal.SIGINT)
+        status, told = ended(first)
+        wait_for_the_end_of(first.pid)
+    assert status == 130
+    assert "Traceback" not in told
+    assert "same command" in told
+    assert not (out / "report.html").exists()
