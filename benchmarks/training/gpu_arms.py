@@ -75,6 +75,7 @@ class Limits:
         questions: That are decoded.
         new_tokens: Longest text that is decoded.
         picture_px: Width and height of the images.
+        memory: Bytes of the GPU, where they are known.
     """
 
     batch_tokens: int
@@ -85,6 +86,7 @@ class Limits:
     questions: int = 128
     new_tokens: int = 64
     picture_px: tuple[int, int] = (640, 480)
+    memory: float | None = None
 
 
 TRIAL_LIMITS = Limits(192, 96, steps=2, rows=48, questions=6, new_tokens=8, picture_px=(64, 48))
@@ -152,7 +154,7 @@ def gpu_limits(memory: int, batch_tokens: int | None, pack_tokens: int | None) -
     is_large = memory > LARGE_MEMORY
     usual = LARGE_BATCH if is_large else LARGE_BATCH // 2
     lean = 2 * LARGE_BATCH if is_large and batch_tokens is None else None
-    return Limits(batch_tokens or usual, pack_tokens, lean)
+    return Limits(batch_tokens or usual, pack_tokens, lean, memory=memory)
 
 
 def mean_tokens(shape: Shape, stage: str) -> int:
@@ -193,29 +195,49 @@ ATTEMPTS = (Attempt(), Attempt(share=2), Attempt(share=2, checkpointing=True))
 """What is tried, one after the other, as long as memory does not suffice."""
 
 
-def attempts_of(arm: Arm, limits: Limits) -> tuple[Attempt, ...]:
-    """Return what is tried of an arm, without what an H200's 141 GB do not hold.
+NEEDED = {
+    ("0.6B", "full", "transformers"): (16, 6.8),
+    ("0.6B", "full", "mmlite"): (16, 3.2),
+    ("0.6B", "full", LEAN): (8, 2.1),
+    ("0.6B", "extraction", "transformers"): (3, 8.6),
+    ("0.6B", "extraction", "mmlite"): (3, 3.0),
+    ("1.7B", "full", "transformers"): (34, 8.9),
+    ("1.7B", "full", "mmlite"): (34, 5.4),
+    ("1.7B", "full", LEAN): (17, 2.8),
+    ("1.7B", "extraction", "transformers"): (4, 12.1),
+    ("1.7B", "extraction", "mmlite"): (4, 5.0),
+}
+"""GB of tensors: of weights, gradients and states, and of each 1,000 tokens of a batch; from what
+an H200 measured (`docs/performance.md`)."""
 
-    With transformers, full tuning of 0.6B with 16,384 tokens (19,000 with padding) had 102 GB of
-    tensors when it found no piece of 12 GB in what was left of the rest. Extractions of as many,
-    24,000 with padding, did not fit either: logits, their copies in float32 and their gradients. In
-    full tuning of 1.7B half as many took 109 GB, and 79 with mmlite, and more than a half of that
-    grows with the tokens: a whole batch was not tried.
-    """
+USABLE = 0.8
+"""Share of a GPU's memory that tensors are reckoned to fit into. With 102 of 150 GB, and as much as
+128 with what lay between them, full tuning of 0.6B with transformers found no piece of 13."""
+
+
+def attempts_of(arm: Arm, limits: Limits) -> tuple[Attempt, ...]:
+    """Return what is tried of an arm, but for what its GPU is reckoned not to hold."""
     if arm.stage == DECODING:
         return ATTEMPTS[:1]
-    is_wide = arm.stage in ("full", "extraction") and arm.way in TRANSFORMERS
-    is_large = (arm.size, arm.stage) == ("1.7B", "full") and arm.way != LEAN
-    is_known = limits.batch_tokens >= LARGE_BATCH and (is_wide or is_large)
-    return ATTEMPTS[1:] if is_known else ATTEMPTS
+    needed = NEEDED.get((arm.size, arm.stage, arm.way))
+    if needed is None or limits.memory is None:
+        return ATTEMPTS
+    fixed, grows = needed
+    room = USABLE * limits.memory / 1e9 - fixed
+    fits = grows * tokens_of(arm, limits) / 1000 <= room
+    return ATTEMPTS if fits else ATTEMPTS[1:]
+
+
+def tokens_of(arm: Arm, limits: Limits) -> int:
+    """Return how many tokens a whole batch of an arm has."""
+    is_lean = (arm.stage, arm.way) == ("full", LEAN)
+    return limits.lean_tokens if is_lean and limits.lean_tokens else limits.batch_tokens
 
 
 def setup_of(arm: Arm, limits: Limits, machine: Machine, attempt: Attempt = ATTEMPTS[0]) -> Setup:
     """Return what an arm is set up with."""
-    is_lean = (arm.stage, arm.way) == ("full", LEAN)
-    whole = limits.lean_tokens if is_lean and limits.lean_tokens else limits.batch_tokens
-    shape, tokens = SIZES[arm.size], whole // attempt.share
-    chunk = LEAN_LOSS_CHUNK_TOKENS if is_lean else LOSS_CHUNK_TOKENS
+    shape, tokens = SIZES[arm.size], tokens_of(arm, limits) // attempt.share
+    chunk = LEAN_LOSS_CHUNK_TOKENS if arm.way == LEAN else LOSS_CHUNK_TOKENS
     if arm.way in MMLITE and MMLITE[arm.way].compiled:
         machine = replace(
             machine,

@@ -19,6 +19,7 @@ from benchmarks.training.gpu_arms import (
     ATTEMPTS,
     DEVICE_FILE,
     LEAN,
+    NEEDED,
     STAGES,
     TRIAL_LIMITS,
     TRIAL_SIZE,
@@ -27,6 +28,7 @@ from benchmarks.training.gpu_arms import (
     attempts_of,
     gpu_limits,
     setup_of,
+    tokens_of,
     write_rows,
 )
 from benchmarks.training.gpu_program import Program, find_device
@@ -174,7 +176,7 @@ def test_steps_have_as_many_tokens_when_memory_is_short():
 
 
 def test_what_is_known_not_to_fit_is_not_tried():
-    large, small = (gpu_limits(memory * 10**9, None, 4096) for memory in (141, 80))
+    large, small = (gpu_limits(memory * 10**9, None, 4096) for memory in (150, 85))  # H200, H100
 
     def first(way: str, stage: str, size: str = "0.6B", limits: Limits = large) -> int:
         return attempts_of(Arm(size, stage, way), limits)[0].share
@@ -185,7 +187,20 @@ def test_what_is_known_not_to_fit_is_not_tried():
     assert first("mmlite", "extraction") == first("mmlite", "full") == 1
     assert first("mmlite", "full", "1.7B") == 2
     assert first("mmlite packed compiled bfloat16", "full", "1.7B") == 1
-    assert first("transformers", "extraction", limits=small) == 1
+    assert first("transformers", "extraction", limits=small) == 2
+    assert (
+        first("mmlite", "full", "1.7B", small) == first("transformers", "full", "1.7B", small) == 2
+    )
+    assert (
+        first("mmlite", "full", limits=small) == first("mmlite", "extraction", "1.7B", small) == 1
+    )
+    assert first("mmlite fused", "full", limits=small) == 1  # not measured: tried
+    # Half a batch leaves a tenth of the memory.
+    for (size, stage, way), (fixed, grows) in NEEDED.items():
+        for limits in (large, small):
+            assert limits.memory is not None
+            tokens = tokens_of(Arm(size, stage, way), limits) / 2
+            assert fixed + grows * tokens / 1000 < 0.9 * limits.memory / 1e9
     assert len(attempts_of(Arm("0.6B", "decoding", "transformers"), large)) == 1
 
 
