@@ -25,6 +25,7 @@ from mmlite.generation.sampling import draw_uniform
 from mmlite.generation.thinking import opens_thought, thinking_processor
 from mmlite.images import image_key
 from mmlite.models import VisionLanguageModel
+from mmlite.models.positions import check_positions
 from mmlite.processor import Encoded, Processor
 from mmlite.records import content_key
 
@@ -101,12 +102,24 @@ class Engine:
 
         Returns:
             One generation per request, in order.
+
+        Raises:
+            ValueError: If a text may get longer than the positions that the model has learnt.
         """
         if decoding.thinking is not None:
             budget = thinking_processor(self.processor.tokenizer, decoding.thinking)
             processors = [budget, *processors]
         made: dict[int, Generation] = {}
-        for batch in self._batches(self._jobs(requests), decoding):
+        jobs = self._jobs(requests)
+        longest = max((job.length for job in jobs), default=0)
+        check_positions(
+            f"decoding: got a prompt of {longest} tokens and max_new_tokens "
+            f"{decoding.max_new_tokens}",
+            longest + decoding.max_new_tokens,
+            self.model.language.learnt_positions,
+            "lower max_new_tokens or shorten what is asked",
+        )
+        for batch in self._batches(jobs, decoding):
             pairs = zip(batch, self._decode(batch, decoding, processors), strict=True)
             new = {place: generation for job, generation in pairs for place in job.places}
             made |= new

@@ -14,6 +14,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from mmlite.models.attention import packed_mask
 from mmlite.models.final_logits import FinalLogits, check_final_logits, final_logits
+from mmlite.models.positions import check_positions, learnt_positions
 from mmlite.models.published_language import (
     new_language_model,
     read_language_model,
@@ -44,6 +45,7 @@ class LanguageModel(nn.Module, ABC):
     is_published: bool = False
     _is_causal: bool | None = None  # private, since fingerprints hash public numbers
     _final_logits: FinalLogits | None = None
+    _learnt_positions: tuple[int | None] | None = None
 
     @property
     def table(self) -> Tensor:
@@ -60,6 +62,13 @@ class LanguageModel(nn.Module, ABC):
     def embed(self, input_ids: Int[Tensor, "batch token"]) -> Float[Tensor, "batch token text_dim"]:
         """Look up token embeddings."""
         return self.model.get_input_embeddings()(input_ids)
+
+    @property
+    def learnt_positions(self) -> int | None:
+        """How many positions it has learnt one by one; None where it computes them."""
+        if self._learnt_positions is None:
+            self._learnt_positions = (learnt_positions(self.model),)
+        return self._learnt_positions[0]
 
     @property
     def is_causal(self) -> bool:
@@ -108,6 +117,13 @@ class LanguageModel(nn.Module, ABC):
         """
         is_packed = attention_mask is None and position_ids is not None
         self._check_use(embeddings, is_packed=is_packed)
+        if not is_packed:  # of whose rows positions say how long examples are
+            check_positions(
+                f"data: got a batch whose longest row has {embeddings.shape[1]} tokens",
+                embeddings.shape[1],
+                self.learnt_positions,
+                "lower processor.max_tokens, and bad_rows leaves out what is longer",
+            )
         body = self.model.base_model
         mask: Tensor | BlockMask | None = attention_mask
         if position_ids is not None and is_packed and cache is None and self._takes_packed_mask():
