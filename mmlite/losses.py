@@ -105,8 +105,7 @@ def chunked_token_loss(
         parameters: What the head computes with; those that learn get their gradients.
         chunk_tokens: Tokens in a chunk.
         is_compiled: Whether loss and gradient of chunks of `LARGE_LOGITS` numbers or more are
-            compiled. Not in float16, where gradients have to be scaled before they are rounded,
-            nor without gradients.
+            compiled, where gradients are wanted.
     """
     is_learning = torch.is_grad_enabled()
     learnt = [parameter for parameter in parameters if parameter.requires_grad and is_learning]
@@ -142,14 +141,16 @@ class _ChunkedLoss(Function):
                 continue
             begin = loss if of_logits is None else logits
             gradients = list(torch.autograd.grad(begin, asked, of_logits))
+            del begin, loss, logits, of_logits  # not kept beside what is added up
             if of_hidden is not None:
                 of_hidden[span] = gradients.pop(0)
-            # In float32, whatever the type of the parameters: chunks add up like rows of one.
-            if not sums:
-                sums = [gradient.to(torch.float32, copy=True) for gradient in gradients]
+            if len(hidden) <= chunk_tokens:  # one chunk: there is nothing to add up
+                sums = gradients
                 continue
-            for summed, gradient in zip(sums, gradients, strict=True):
-                summed += gradient
+            # In float32, whatever the type of the parameters: chunks add up like rows of one.
+            sums = sums or [torch.zeros_like(each, dtype=torch.float32) for each in learnt]
+            for summed in sums:
+                summed += gradients.pop(0)
         sums = sums or [torch.zeros_like(parameter) for parameter in learnt]  # of no token
         ctx.gradients = (of_hidden, [s.to(p.dtype) for s, p in zip(sums, learnt, strict=True)])
         return total
@@ -160,12 +161,14 @@ class _ChunkedLoss(Function):
         of_hidden, of_learnt = _once(ctx.gradients)
         ctx.gradients = None  # they are as large as the head: not kept beside its own gradients
         scaled = None if of_hidden is None else of_hidden.mul_(scale)
-        return (scaled, None, None, None, None, *(gradient.mul_(scale) for gradient in of_learnt))
+        # Not in place: those of one chunk are autograd's own, and may share their memory.
+        learnt = [of_learnt.pop(0) * scale for _ in range(len(of_learnt))]
+        return (scaled, None, None, None, None, *learnt)
 
 
 def _begun(logits: Tensor, targets: Tensor, is_compiled: bool) -> tuple[Tensor, Tensor | None]:
     """Return the summed loss and, where it is compiled, its gradient."""
-    if is_compiled and logits.numel() >= LARGE_LOGITS and logits.dtype != torch.float16:
+    if is_compiled and logits.numel() >= LARGE_LOGITS:
         return compiled_loss()(logits.detach(), targets)
     return token_loss(logits, targets)[0], None
 

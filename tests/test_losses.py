@@ -37,13 +37,11 @@ def gradients(
     chunk_tokens: int | None,
     *,
     scale: float = 1.0,
-    dtype: torch.dtype = torch.float32,
     is_compiled: bool = False,
 ):
     generator = torch.Generator().manual_seed(1)
-    hidden = torch.randn(23, 8, generator=generator).to(dtype).requires_grad_()
+    hidden = torch.randn(23, 8, generator=generator).requires_grad_()
     targets = torch.randint(50, (23,), generator=generator)
-    head = head.to(dtype)
     head.zero_grad()
     if chunk_tokens is None:
         total, count = token_loss(head(hidden), targets)
@@ -103,7 +101,7 @@ def test_a_compiled_loss_is_the_plain_one(
     torch.testing.assert_close(found, expected)
 
 
-def test_a_loss_is_compiled_for_learning_alone_and_not_in_float16(compiled: list[int]):
+def test_a_loss_is_compiled_for_learning_alone(compiled: list[int]):
     head = head_of("bias")
     with torch.no_grad():
         chunked_token_loss(
@@ -114,10 +112,15 @@ def test_a_loss_is_compiled_for_learning_alone_and_not_in_float16(compiled: list
             chunk_tokens=10,
             is_compiled=True,
         )
-    gradients(head, 10, dtype=torch.float16, is_compiled=True)
     assert not compiled
-    gradients(head, 10, dtype=torch.bfloat16, is_compiled=True)
-    assert compiled
+
+
+def test_small_logits_are_left_to_the_plain_loss(compiled: list[int], monkeypatch):
+    monkeypatch.setattr(losses, "LARGE_LOGITS", 10 * 50)
+    head = head_of("bias")
+    expected = gradients(head, None, scale=0.5)
+    torch.testing.assert_close(gradients(head, 10, scale=0.5, is_compiled=True), expected)
+    assert compiled == [10, 10]  # the last chunk has three
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

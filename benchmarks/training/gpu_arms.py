@@ -99,8 +99,7 @@ LARGE_BATCH = 16384
 
 LEAN = "mmlite packed compiled bfloat16"
 """Keeps so little of a token that full tuning takes batches of twice as many there: of 32,768 that
-of 0.6B took 76 of an H200's 141 GB, and of half as many that of 1.7B 63, of which 17 do not grow
-with them."""
+of 0.6B took 78 GB, and that of 1.7B 110."""
 
 ACCUMULATE = 1
 LOSS_CHUNK_TOKENS = 2048
@@ -207,8 +206,8 @@ NEEDED = {
     ("1.7B", "extraction", "transformers"): (4, 12.1),
     ("1.7B", "extraction", "mmlite"): (4, 5.0),
 }
-"""GB of tensors: of weights, gradients and states, and of each 1,000 tokens of a batch; from what
-an H200 measured (`docs/performance.md`)."""
+"""GB of tensors: of weights, gradients and states, reckoned by their bytes, and of each 1,000
+tokens of a batch, by what else one batch of each took on an H200."""
 
 USABLE = 0.8
 """Share of a GPU's memory that tensors are reckoned to fit into. With 102 of 150 GB, and as much as

@@ -166,7 +166,7 @@ def fresh_parts(weights: Path, shape: Shape, *, attention: str = "sdpa") -> dict
 
 
 def _loaded(part: str, weights: Path, build: Callable[..., nn.Module], *sizes: int) -> nn.Module:
-    """Build a part with saved weights: drawing others first takes 15 seconds of the true shapes."""
+    """Build a part with saved weights; drawing others first would take seconds."""
 
     def make() -> nn.Module:
         module = build(*sizes)
@@ -174,7 +174,7 @@ def _loaded(part: str, weights: Path, build: Callable[..., nn.Module], *sizes: i
         assert not found.missing, f"{part}: {', '.join(found.missing[:4])}"
         return module
 
-    # What a language model makes of its head's logits is measured when it is built, with numbers.
+    # A language model is drawn: what it makes of its head's logits is measured when it is built.
     return make() if part == "language" else loaded_without_drawing(make)
 
 

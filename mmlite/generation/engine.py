@@ -104,21 +104,21 @@ class Engine:
             One generation per request, in order.
 
         Raises:
-            ValueError: If a text may get longer than the positions that the model has learnt.
+            ValueError: If a text may reach beyond the model's table of positions.
         """
         if decoding.thinking is not None:
             budget = thinking_processor(self.processor.tokenizer, decoding.thinking)
             processors = [budget, *processors]
         made: dict[int, Generation] = {}
         jobs = self._jobs(requests)
-        longest = max((job.length for job in jobs), default=0)
-        check_positions(
-            f"decoding: got a prompt of {longest} tokens and max_new_tokens "
-            f"{decoding.max_new_tokens}",
-            longest + decoding.max_new_tokens,
-            self.model.language.learnt_positions,
-            "lower max_new_tokens or shorten what is asked",
-        )
+        if jobs:
+            longest = max(job.length for job in jobs)
+            check_positions(
+                f"max_new_tokens: got {decoding.max_new_tokens} after a prompt of {longest} tokens",
+                longest + decoding.max_new_tokens - 1,  # the last one is not read again
+                self.model.language.learnt_positions,
+                "lower max_new_tokens or shorten what is asked",
+            )
         for batch in self._batches(jobs, decoding):
             pairs = zip(batch, self._decode(batch, decoding, processors), strict=True)
             new = {place: generation for job, generation in pairs for place in job.places}

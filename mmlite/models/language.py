@@ -65,7 +65,7 @@ class LanguageModel(nn.Module, ABC):
 
     @property
     def learnt_positions(self) -> int | None:
-        """How many positions it has learnt one by one; None where it computes them."""
+        """How many positions it looks up in a table; None where it computes them."""
         if self._learnt_positions is None:
             self._learnt_positions = (learnt_positions(self.model),)
         return self._learnt_positions[0]
@@ -117,12 +117,14 @@ class LanguageModel(nn.Module, ABC):
         """
         is_packed = attention_mask is None and position_ids is not None
         self._check_use(embeddings, is_packed=is_packed)
-        if not is_packed:  # of whose rows positions say how long examples are
+        if cache is None and self.learnt_positions is not None:  # `Engine` looks at texts
+            told = embeddings.shape[1] if position_ids is None else int(position_ids.max()) + 1
             check_positions(
-                f"data: got a batch whose longest row has {embeddings.shape[1]} tokens",
-                embeddings.shape[1],
+                "data: got examples (or with data.init_args.budget.pad_multiple a padded row)",
+                told,
                 self.learnt_positions,
-                "lower processor.max_tokens, and bad_rows leaves out what is longer",
+                "lower processor.max_tokens to it and leave out what is longer "
+                "(data.init_args.bad_rows.too_long: skip)",
             )
         body = self.model.base_model
         mask: Tensor | BlockMask | None = attention_mask

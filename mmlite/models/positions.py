@@ -1,20 +1,23 @@
-"""Positions that a model has learnt one by one: beyond the last of them there is nothing."""
+"""Positions that a model looks up in a table: beyond its last row there is nothing."""
 
 from torch import nn
+from transformers import PreTrainedModel
 
 NAMES = ("wpe", "embed_positions", "positions_embed", "position_embeddings", "position_embedding")
-"""What transformers calls their table: GPT-2 and its kin, OPT, the first GPT, and others."""
+"""What causal language models of transformers call the table: GPT-2 and its kin, OPT and others."""
 
 
-def learnt_positions(model: nn.Module) -> int | None:
-    """Return how many positions a language model has learnt; None where it computes them.
+def learnt_positions(model: PreTrainedModel) -> int | None:
+    """Return how many positions a language model's table has; None where none is known of.
 
-    Args:
-        model: Of transformers.
+    Tables of another size than its configuration says are those of images or sounds.
     """
+    said = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     for name, module in model.named_modules():
         if isinstance(module, nn.Embedding) and name.rsplit(".", 1)[-1] in NAMES:
-            return module.num_embeddings - getattr(module, "offset", 0)  # OPT keeps two for others
+            size = module.num_embeddings - getattr(module, "offset", 0)  # OPT keeps two for others
+            if size == said:
+                return size
     return None
 
 
@@ -22,7 +25,7 @@ def check_positions(told: str, tokens: int, learnt: int | None, remedy: str) -> 
     """Refuse what is longer than a model's positions reach.
 
     Args:
-        told: What is so long, beginning with its key.
+        told: What is so long, with its key.
         tokens: How long it is.
         learnt: From `learnt_positions`.
         remedy: What to do.
@@ -32,7 +35,7 @@ def check_positions(told: str, tokens: int, learnt: int | None, remedy: str) -> 
     """
     if learnt is not None and tokens > learnt:
         raise ValueError(
-            f"{told}, {tokens} tokens in all, with a language model that has learnt {learnt} "
-            f"positions one by one, allowed: {learnt} tokens at most; {remedy}, or take a model "
-            "that computes positions (rotary ones, such as Qwen3)"
+            f"{told}, {tokens} tokens in all, where the language model has a table of {learnt} "
+            f"positions, allowed: {learnt} tokens at most; {remedy}, or take a model that computes "
+            "positions (rotary ones, such as Qwen3)"
         )

@@ -99,7 +99,7 @@ class PartAdapters:
         is_used = torch.cuda.is_available() and torch.cuda.is_initialized()
         with torch.random.fork_rng([torch.cuda.current_device()] if is_used else []):
             again = dict(build().named_children())
-        random = [part for part in doubtful if not _are_equal(parts[part], again[part])]
+        random = [part for part in doubtful if not are_equal(parts[part], again[part])]
         if random:
             raise ValueError(
                 f"adapters: got {', '.join(random)}, whose own weights are random and would be "
@@ -203,7 +203,7 @@ class PartAdapters:
                 checkpoint["state_dict"][f"{name}.{kind}"] = tensor.detach()
 
 
-def _are_equal(part: nn.Module, other: nn.Module) -> bool:
+def are_equal(part: nn.Module, other: nn.Module) -> bool:
     """Return whether two parts, built alike and without adapters, have the same weights."""
     weights, others = dict(part.named_parameters()), dict(other.named_parameters())
     return weights.keys() == others.keys() and all(
@@ -212,7 +212,7 @@ def _are_equal(part: nn.Module, other: nn.Module) -> bool:
 
 
 def _bytes(weight: Tensor) -> Tensor:
-    """Return a tensor's bytes, which are equal where it is no number, too."""
+    """Return a tensor's bytes, of which NaN equals NaN."""
     return weight.detach().reshape(-1).view(torch.uint8)
 
 

@@ -148,11 +148,10 @@ class Stage(MeasuringModule, ABC):
 
     def loss(self, batch: Batch) -> tuple[Tensor, int]:
         """Return the summed loss of a batch and the number of terms in the sum."""
-        chunk = self.speed.chunk_tokens
+        chunk, is_compiled = self.speed.loss_chunk_tokens, self.speed.compile
         if chunk is None:
             logits, targets = self.built(batch)
             return token_loss(logits, targets)
-        is_compiled = self.speed.compile
         total, targets = self.built(batch, loss_chunk_tokens=chunk, is_loss_compiled=is_compiled)
         return total, targets.numel()
 

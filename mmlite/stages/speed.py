@@ -5,7 +5,6 @@ checkpointing of the language model, the cache of frozen features of the process
 groups of a batch of the data module. `docs/performance.md` says when each pays.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -24,9 +23,9 @@ class Speed:
     Attributes:
         loss_chunk_tokens: Supervised tokens whose logits exist at a time; null: those of the whole
             batch. With the 151,936 tokens of Qwen3, 1024 tokens are 0.6 GB of float32 logits.
-        compile: Whether transformer blocks are compiled (`torch.compile`), one by one, and the loss
-            of large logits when a stage learns (`mmlite.losses`). The first steps take longer, and
-            every step later is shorter.
+        compile: Whether transformer blocks are compiled (`torch.compile`), one by one, and with
+            `loss_chunk_tokens` the loss of large logits too (`mmlite.losses`). The first steps take
+            longer, and every step later is shorter.
         compile_dynamic: Whether they are compiled for batches of any size at once (`dynamic` of
             `torch.compile`): where sizes differ, that saves compiling twice or three times. Null:
             for the first size, and for any when others come; packed rows have one size where they
@@ -56,14 +55,6 @@ class Speed:
                 f"model.init_args.speed.compile_dynamic: got {str(self.compile_dynamic).lower()} "
                 "without compile, allowed: null, or speed.compile true"
             )
-
-    @property
-    def chunk_tokens(self) -> int | None:
-        """Supervised tokens whose gradients are made with their logits; None: in a backward pass.
-
-        A compiled loss makes both at once, so that without chunks all tokens are one.
-        """
-        return self.loss_chunk_tokens or (sys.maxsize if self.compile else None)
 
     def arrange(self, parts: Mapping[str, nn.Module], checkpointed: Sequence[str]) -> None:
         """Change how parts compute, and never what: nothing here needs their weights.

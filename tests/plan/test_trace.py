@@ -23,6 +23,7 @@ from mmlite.plan.compiled_loss import compiled_loss_by_shape
 from mmlite.plan.packed import bytes_of_weight, packing_of
 from mmlite.plan.simulation import CPU_ATTENTION
 from mmlite.stages import LanguagePretraining
+from mmlite.stages.speed import Speed
 
 ADAM = torch.optim.AdamW
 
@@ -71,25 +72,41 @@ def test_gradients_and_states_have_the_size_of_what_learns(plain):
     assert trace.peak.alone["gradients"] >= learnt
 
 
-def test_a_compiled_loss_makes_no_float32_tensor_of_the_size_of_logits(monkeypatch):
-    """And what is planned compiles nothing."""
+@pytest.mark.parametrize("chunk_tokens", [700, 300])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_a_compiled_loss_holds_logits_their_gradient_and_the_heads(
+    monkeypatch, dtype: torch.dtype, chunk_tokens: int
+):
+    """And no float32 tensor of the logits' size; what is planned compiles nothing."""
     monkeypatch.setattr(losses, "LARGE_LOGITS", 1)
     monkeypatch.setattr(losses, "loss_and_gradient", lambda *given: pytest.fail("compiled"))
+    tokens, width, vocabulary = 700, 64, 900
 
     def most_bytes(*, is_compiled: bool) -> int:
         simulation = Simulation()
-        head = torch.nn.Linear(4, 900, bias=False, device="meta", dtype=torch.bfloat16)
+        head = torch.nn.Linear(width, vocabulary, bias=False, device="meta", dtype=dtype)
         simulation.adopt(head)
-        hidden = simulation.empty_like(torch.empty(700, 4, device="meta", dtype=torch.bfloat16))
-        given = {"head": head, "parameters": list(head.parameters()), "chunk_tokens": 700}
+        hidden = simulation.empty_like(torch.empty(tokens, width, device="meta", dtype=dtype))
+        weights = head.weight.nbytes
+        given = {"head": head, "parameters": [head.weight], "chunk_tokens": chunk_tokens}
+        targets = torch.zeros(tokens, dtype=torch.long)
         with compiled_loss_by_shape(), simulation, simulation.ledger.watched() as peak:
-            losses.chunked_token_loss(
-                hidden, torch.zeros(700, dtype=torch.long), is_compiled=is_compiled, **given
-            )
-        return sum(peak.together.values())
+            losses.chunked_token_loss(hidden, targets, is_compiled=is_compiled, **given)
+        return sum(peak.together.values()) - weights
 
-    saved = most_bytes(is_compiled=False) - most_bytes(is_compiled=True)
-    assert saved == pytest.approx(4 * 700 * 900, rel=0.1)
+    logits, head = chunk_tokens * vocabulary, width * vocabulary
+    sums = 0 if chunk_tokens == tokens else 4 * head
+    expected = (2 * logits + head) * dtype.itemsize + sums
+    assert most_bytes(is_compiled=True) == pytest.approx(expected, rel=0.15)
+    assert most_bytes(is_compiled=True) <= most_bytes(is_compiled=False)
+
+
+def test_a_stage_whose_loss_is_compiled_is_planned(monkeypatch, processor, batch, plain):
+    monkeypatch.setattr(losses, "LARGE_LOGITS", 1)
+    monkeypatch.setattr(losses, "loss_and_gradient", lambda *given: pytest.fail("compiled"))
+    speed = Speed(compile=True, loss_chunk_tokens=1024)
+    stage = tiny_stage(processor=processor, optimizer=ADAM, speed=speed)
+    assert traced(stage, batch).flops == plain[1].flops
 
 
 def test_nothing_of_a_frozen_part_learns(batch, processor):

@@ -17,6 +17,7 @@ from tiny import TinyData, seeded_language, tiny_examples, tiny_processor, tiny_
 from mmlite.models.adapters import Adapter
 from mmlite.models.quantization import Quantization
 from mmlite.stages.adapter_files import find_adapter
+from mmlite.stages.adapters import are_equal
 from mmlite.stages.merging import relative_difference, sample_logits
 
 EXACT = Quantization(compute_dtype="float32")
@@ -291,3 +292,15 @@ def test_a_foreign_adapter_that_is_more_than_lora_is_refused(base, tmp_path):
 def test_processor_of_the_sample_needs_no_known_words(base):
     stage = started(base, None, processor=tiny_processor(tiles=2))
     assert logits(stage).shape[-1] == stage.processor.vocabulary_size
+
+
+def test_parts_are_compared_by_their_bytes():
+    """A weight that is no number is as little random as any that is built the same twice."""
+    one, other = torch.nn.Linear(2, 3), torch.nn.Linear(2, 3)
+    other.load_state_dict(one.state_dict())
+    for part in (one, other):
+        part.weight.data[0, 0] = float("nan")
+    assert are_equal(one, other)
+    other.weight.data[2, 1] += 1
+    assert not are_equal(one, other)
+    assert not are_equal(one, torch.nn.Linear(2, 3, bias=False))
