@@ -43,12 +43,13 @@ def run(arguments: Sequence[str]) -> None:
         raise ArgumentProblem(explain(str(error), known)) from error
     study = _read(given.file, given.seeds, given.workers)
     out = Path(given.out or Path("runs") / study.name)
+    from mmlite.files import only_one
     from mmlite.study.pool import open_pool
     from mmlite.study.preflight import check_study
-    from mmlite.study.runner import only_one, run_study
+    from mmlite.study.runner import run_study
 
     if out.is_dir():
-        with only_one(out):  # or refused at once, before anything is loaded
+        with only_one(out, "study"):  # or refused at once, before anything is loaded
             pass
     left = [job for job in plan(study, out.resolve()) if not is_done(job, out)]
     with open_pool(study.workers) as pool:

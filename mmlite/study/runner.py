@@ -1,6 +1,5 @@
 """Running a study: what is left to do, on worker processes, and what it leaves behind."""
 
-import fcntl
 import logging
 import shutil
 import time
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from mmlite.files import only_one
 from mmlite.study import workers
 from mmlite.study.interrupts import interruptible
 from mmlite.study.jobs import (
@@ -32,9 +32,6 @@ _log = logging.getLogger(__name__)
 
 Made = TypeVar("Made")
 
-LOCK_FILE = ".lock"
-"""Held while a study runs, so that two of them never write to one folder."""
-
 
 def run_study(study: StudySpec, out: Path, pool: Pool, *, command: str = "") -> Path:
     """Run a study, or what is left of it, and write its report.
@@ -54,7 +51,7 @@ def run_study(study: StudySpec, out: Path, pool: Pool, *, command: str = "") -> 
     """
     out = out.resolve()
     out.mkdir(parents=True, exist_ok=True)
-    with only_one(out):
+    with only_one(out, "study"):
         started = time.monotonic()
         jobs = plan(study, out)
         _bring_back_predictions(jobs, out)
@@ -74,27 +71,6 @@ def run_study(study: StudySpec, out: Path, pool: Pool, *, command: str = "") -> 
                 report = _result(made, "report")
             mark_reported(study, jobs, out)
         return report
-
-
-@contextmanager
-def only_one(out: Path) -> Iterator[None]:
-    """Keep other studies out of a folder.
-
-    Args:
-        out: The folder, which must be there.
-
-    Raises:
-        ValueError: If another process runs a study in it.
-    """
-    with (out / LOCK_FILE).open("w", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ValueError(
-                f"study: got {out}, which another mmlite study is writing to, allowed: a folder of "
-                "its own; wait for the other one, or give another --out"
-            ) from error
-        yield
 
 
 @contextmanager

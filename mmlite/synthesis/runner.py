@@ -1,12 +1,10 @@
 """Running a synthesis: teachers are asked step by step, and everything is written at the end."""
 
-import fcntl
 import json
 import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 from mmlite import __version__
 from mmlite.config.named import build_named
 from mmlite.errors import RowError
+from mmlite.files import only_one
 from mmlite.generation import Request
 from mmlite.records import content_key
 from mmlite.synthesis.rows import NO_IMAGE, NO_QUESTION, Rejected, SourceRow, read_row
@@ -38,7 +37,6 @@ CHUNK_ROWS = 256
 EXPECTED = (NO_IMAGE, NO_QUESTION)
 """Kinds of rows that nothing is wrong with, and that do not count against the cap."""
 
-LOCK_FILE = ".lock"
 STORE = "store"
 """Folder of all that the teachers have written."""
 
@@ -94,7 +92,7 @@ class Synthesis:
                 the folder.
         """
         self.out.mkdir(parents=True, exist_ok=True)
-        with _only_one(self.out):
+        with only_one(self.out, "synthesize"):
             if is_made(self.out, self.key):
                 return False
             self.teachers.locate()
@@ -216,21 +214,3 @@ def _build_source(spec: SynthesisSpec) -> Any:
             f"source such as {example}"
         )
     return source
-
-
-@contextmanager
-def _only_one(out: Path) -> Iterator[None]:
-    """Keep other processes out of a folder; the lock ends with the process, however it ends.
-
-    Raises:
-        ValueError: If another one writes to it.
-    """
-    with (out / LOCK_FILE).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ValueError(
-                f"synthesize: got {out}, which another mmlite synthesize is writing to, allowed: a "
-                "folder of its own; wait for the other one, or give another --out"
-            ) from error
-        yield

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from synthesis.made import SHORT, TALK, asked, files_of, llava, spec_file, synthesize, talk, teacher
 
+from mmlite.files import only_one
 from mmlite.synthesis import runner
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,6 +90,6 @@ def test_rows_in_several_chunks_are_the_same_rows(spec, tmp_path, monkeypatch):
 def test_two_do_not_write_to_one_folder(spec, tmp_path, capsys):
     out = tmp_path / "out"
     out.mkdir()
-    with runner._only_one(out):
+    with only_one(out, "synthesize"):
         assert synthesize(spec, out) == 1
     assert "which another mmlite synthesize is writing to" in capsys.readouterr().err
